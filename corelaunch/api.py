@@ -1,0 +1,458 @@
+"""The one module that a plugin imports: interfaces, requests, placements, effects, errors and ``hookimpl``.
+
+Every backend works in two steps. ``place`` is pure: it answers *where* a thing will be (names and paths), core
+writes the answer into the journal and ``corelaunch plan`` prints it. ``create`` makes it, and announces each
+further resource to ``ctx`` before it is made, so that a kill -9 at any moment can be undone by another process,
+months later, from the journal alone. A manager therefore keeps no state per container.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    AlreadyExists,
+    ConfigError,
+    CorelaunchError,
+    DeadlineExceeded,
+    KernelError,
+    PluginError,
+    Unsupported,
+    is_gone,
+)
+from .records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any, Protocol, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = [
+    "API_VERSION",
+    "AlreadyExists",
+    "CgroupManager",
+    "CgroupPlacement",
+    "CgroupRequest",
+    "CgroupStats",
+    "ConfigError",
+    "CorelaunchError",
+    "DeadlineExceeded",
+    "Effect",
+    "KernelError",
+    "LaunchContext",
+    "Moment",
+    "NetworkPlacement",
+    "NetworkRequest",
+    "NetworkStrategy",
+    "PluginError",
+    "ProcessHandle",
+    "RdtManager",
+    "RdtPlacement",
+    "RdtRequest",
+    "Record",
+    "Unsupported",
+    "hookimpl",
+    "is_gone",
+    "load_manager",
+]
+
+#: A plugin module says ``corelaunch_api = 1``; another major number is refused when the plugin is loaded.
+API_VERSION = 1
+
+#: Attribute that pluggy's HookimplMarker("corelaunch") sets; ours sets the same without importing pluggy.
+HOOKIMPL_ATTRIBUTE = "corelaunch_impl"
+
+
+def hookimpl(
+    function: F | None = None,
+    *,
+    hookwrapper: bool = False,
+    optionalhook: bool = False,
+    tryfirst: bool = False,
+    trylast: bool = False,
+    specname: str | None = None,
+    wrapper: bool = False,
+) -> Any:
+    """Mark a function as the implementation of a hook of ``corelaunch.hookspecs``, as ``pluggy.HookimplMarker``."""
+
+    def mark(target: F) -> F:
+        options = {
+            "wrapper": wrapper,
+            "hookwrapper": hookwrapper,
+            "optionalhook": optionalhook,
+            "tryfirst": tryfirst,
+            "trylast": trylast,
+            "specname": specname,
+        }
+        setattr(target, HOOKIMPL_ATTRIBUTE, options)
+        return target
+
+    return mark if function is None else mark(function)
+
+
+class ProcessHandle(Record):
+    """A process that cannot be mistaken for another: ``pid`` alone may be reused, ``start_time`` may not.
+
+    ``start_time`` is field 22 of /proc/PID/stat, in clock ticks after boot (proc(5)); ``pidfd`` is -1 when the
+    handle was read from the state of a container.
+    """
+
+    pid: int
+    start_time: int
+    pidfd: int = -1
+
+
+class Effect(Record):
+    """One thing outside corelaunch that a manager makes, as the journal knows it.
+
+    ``kind`` and ``name`` are for people ("cgroup", "/sys/fs/cgroup/pids/demo"); ``args`` is all that undoing it
+    needs. ``absent`` tells whether nothing of that name existed when it was announced. ``facts`` (device, inode,
+    ifindex, …) came with the confirmation and tell our object from a later one of the same name.
+    """
+
+    number: int
+    kind: str
+    name: str
+    args: Mapping[str, Any] = {}
+    absent: bool = True
+    done: bool = False
+    facts: Mapping[str, Any] = {}
+
+
+class CgroupRequest(Record):
+    """What a container asks of its cgroup."""
+
+    container_id: str
+    #: linux.cgroupsPath as it stands in config.json, "" if absent.
+    path: str = ""
+    #: linux.resources as it stands in config.json (OCI runtime-spec, config-linux.md).
+    resources: Mapping[str, Any] = {}
+    annotations: Mapping[str, str] = {}
+    #: "required", "best-effort" (rootless, nothing asked of the cgroup) or "off".
+    mode: str = "required"
+    #: Host uid and gid of the container's root, for delegation; -1: do not delegate.
+    owner_uid: int = -1
+    owner_gid: int = -1
+
+
+class CgroupPlacement(Record):
+    """Where a container's cgroup is. Core binds these paths into the container and opens ``paths[""]``."""
+
+    #: Absolute directory per controller of a v1 hierarchy ("memory", "pids", "name=systemd" …); "" is the unified one.
+    paths: Mapping[str, str]
+    #: Whatever else the manager needs later, JSON values only (a unit name, an invocation id).
+    extra: Mapping[str, Any] = {}
+
+
+class CgroupStats(Record):
+    """Figures of a cgroup. A figure that the kernel does not give is -1, never 0.
+
+    Units are in the names: ``_ns`` nanoseconds, ``_bytes`` bytes.
+    """
+
+    cpu_usage_ns: int = -1
+    cpu_user_ns: int = -1
+    cpu_system_ns: int = -1
+    cpu_periods: int = -1
+    cpu_throttled_periods: int = -1
+    cpu_throttled_ns: int = -1
+    memory_usage_bytes: int = -1
+    memory_limit_bytes: int = -1
+    memory_max_usage_bytes: int = -1
+    memory_swap_usage_bytes: int = -1
+    oom_kills: int = -1
+    pids_current: int = -1
+    pids_limit: int = -1
+    #: Every "key value" pair of memory.stat, in the kernel's own units (bytes or events).
+    memory_stat: Mapping[str, int] = {}
+    #: (major, minor, operation, value) of the blkio/io accounting; operation in the kernel's word, lower case.
+    io_bytes: Sequence[tuple[int, int, str, int]] = ()
+    io_operations: Sequence[tuple[int, int, str, int]] = ()
+
+
+class RdtRequest(Record):
+    """linux.intelRdt of a container."""
+
+    container_id: str
+    #: closID, "" if absent (the CLOS is then named after the container).
+    clos_id: str = ""
+    #: Lines for the schemata file, in writing order (l3CacheSchema, memBwSchema, schemata).
+    schemata: Sequence[str] = ()
+    monitoring: bool = False
+
+
+class RdtPlacement(Record):
+    """Where a container's CLOS group and monitoring group are ("" if it has none)."""
+
+    clos: str
+    monitoring: str = ""
+    extra: Mapping[str, Any] = {}
+
+
+class NetworkRequest(Record):
+    """One interface that a container asks for: ``--network TYPE:key=value,…`` or ``networks=[…]``."""
+
+    container_id: str
+    #: Number of the request within its container, from 0: part of every generated name.
+    index: int
+    type: str
+    #: The strategy's own options, checked by the strategy.
+    options: Mapping[str, str] = {}
+
+
+class NetworkPlacement(Record):
+    """Which links a strategy will make and what it will do to them inside."""
+
+    #: Name of the link on the host side ("" if none) and inside the container.
+    host_name: str = ""
+    container_name: str = ""
+    #: The strategy's options, checked and completed; JSON values only.
+    options: Mapping[str, Any] = {}
+
+
+class LaunchContext:
+    """What a manager may use while it works for one container. Core hands it in; nothing of it may be kept.
+
+    Attributes:
+        container_id: the container.
+        deadline: ``time.monotonic()`` value by which the call must have returned.
+    """
+
+    __slots__ = ("container_id", "deadline")
+
+    def __init__(self, container_id: str, deadline: float) -> None:
+        self.container_id = container_id
+        self.deadline = deadline
+
+    def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
+        """Announce a resource that is about to be made; returns after the journal holds it.
+
+        Args:
+            kind: what it is, one word ("cgroup", "unit", "clos", "link").
+            name: its path or name.
+            absent: whether nothing of that name exists now. ``False`` means that it will never be undone.
+            args: JSON values that ``destroy`` needs to undo it.
+        """
+        raise NotImplementedError
+
+    def done(self, effect: Effect, **facts: Any) -> Effect:
+        """Confirm an announced resource, with the facts that identify it (dev, ino, ifindex, …)."""
+        raise NotImplementedError
+
+    def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
+        """Make one directory the exclusive way: announce, mkdir, confirm with its device and inode.
+
+        Raises:
+            AlreadyExists: something is there already; it stays untouched and is not undone.
+            KernelError: mkdir failed for another reason.
+        """
+        raise NotImplementedError
+
+    def log(self, level: str, message: str) -> None:
+        """Write to the runtime's log; ``level`` is debug, info, warning or error."""
+        raise NotImplementedError
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of the work under its own name in ``corelaunch trace``."""
+        raise NotImplementedError
+
+
+class Backend:
+    """What all backends share.
+
+    ``features`` is a claim: what is in it is tested by the contract suite, and an operation that belongs to a
+    feature outside it must raise :class:`Unsupported`. Methods of features default to exactly that refusal.
+    """
+
+    features: frozenset[str] = frozenset()
+
+    def unsupported(self, operation: str, feature: str) -> Unsupported:
+        """The error for an operation whose feature is not claimed; ``raise self.unsupported(...)``."""
+        return Unsupported(f"{operation} is not supported", where=type(self).__name__, why=f"it does not claim {feature!r}")
+
+
+class CgroupManager(Backend):
+    """Makes, fills, limits and removes the cgroup of a container.
+
+    Features: ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
+    ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
+    ``update`` (set_resources again on a running container).
+    Contract suite: ``corelaunch.testing.CgroupManagerContract``.
+    """
+
+    #: True: ``create`` wants the blocked first process (a systemd scope); False: it runs before there is one.
+    needs_process: bool = False
+
+    def place(self, request: CgroupRequest) -> CgroupPlacement:
+        """Say where the cgroup will be. Pure: reads what it must of the host, changes nothing.
+
+        Raises:
+            ConfigError: the path cannot be used (``..``, wrong form).
+            Unsupported: the host or this manager cannot give what ``resources`` asks.
+        """
+        raise NotImplementedError
+
+    def create(self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext) -> None:
+        """Make the cgroup, exclusively, without limits. ``process`` is given if and only if ``needs_process``.
+
+        Raises:
+            AlreadyExists: a cgroup of that name is there and is not ours; nothing was changed.
+        """
+        raise NotImplementedError
+
+    def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
+        """Move a process into the cgroup, in every hierarchy of the placement. Already there is success."""
+        raise NotImplementedError
+
+    def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        """Write the limits of an OCI ``linux.resources`` object; an absent property is left as it is.
+
+        Raises:
+            KernelError: with path, value and errno of the first refusal.
+            Unsupported: this kernel or manager has no such control; never dropped silently.
+        """
+        raise self.unsupported("set_resources", "limits")
+
+    def freeze(self, placement: CgroupPlacement) -> None:
+        """Stop every process; returns when all are stopped."""
+        raise self.unsupported("freeze", "freeze")
+
+    def thaw(self, placement: CgroupPlacement) -> None:
+        """Let every process go on; a cgroup that is not frozen is left as it is."""
+        raise self.unsupported("thaw", "freeze")
+
+    def frozen(self, placement: CgroupPlacement) -> bool:
+        """Whether the cgroup is frozen; a cgroup that is gone is not."""
+        raise self.unsupported("frozen", "freeze")
+
+    def processes(self, placement: CgroupPlacement) -> list[int]:
+        """Pids (in the caller's pid namespace) of the cgroup and everything below; [] when it is gone."""
+        raise NotImplementedError
+
+    def kill(self, placement: CgroupPlacement) -> None:
+        """SIGKILL every process of the cgroup and below, frozen or not; returns when none is left.
+
+        Raises:
+            DeadlineExceeded: some survived ten seconds (uninterruptible sleep); the message names them.
+        """
+        raise self.unsupported("kill", "kill")
+
+    def stats(self, placement: CgroupPlacement) -> CgroupStats:
+        """Figures now. KernelError (ENOENT) when the cgroup is gone."""
+        raise self.unsupported("stats", "stats")
+
+    def oom_kill_count(self, placement: CgroupPlacement) -> int:
+        """How many processes of this cgroup the kernel's OOM killer has killed; 0 when the cgroup is gone."""
+        raise self.unsupported("oom_kill_count", "oom")
+
+    def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
+        """Remove what we made and nothing else. Already gone is success; calling it twice is harmless.
+
+        Args:
+            effects: what the journal says is ours, newest first: announced with ``absent`` and made, or maybe
+                made (``done`` False: killed in between). Children that the container itself made inside go too.
+
+        Raises:
+            KernelError: it could not be removed (busy); the record stays for the next try.
+        """
+        raise NotImplementedError
+
+
+class RdtManager(Backend):
+    """Makes and removes CLOS and monitoring groups of Intel RDT. Features: ``monitoring``, ``stats``, ``schemata``."""
+
+    def place(self, request: RdtRequest) -> RdtPlacement:
+        """Say which groups will be used. Unsupported when resctrl is not mounted."""
+        raise NotImplementedError
+
+    def create(self, placement: RdtPlacement, request: RdtRequest, ctx: LaunchContext) -> None:
+        """Make the groups that are ours to make; a closID that exists is joined, never owned."""
+        raise NotImplementedError
+
+    def add_process(self, placement: RdtPlacement, process: ProcessHandle) -> None:
+        """Write the process to the tasks of the CLOS and of the monitoring group."""
+        raise NotImplementedError
+
+    def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
+        """Write the schemata; errors carry ``info/last_cmd_status``."""
+        raise self.unsupported("set", "schemata")
+
+    def stats(self, placement: RdtPlacement) -> Mapping[str, Any]:
+        """Monitoring figures now."""
+        raise self.unsupported("stats", "stats")
+
+    def destroy(self, placement: RdtPlacement, effects: Sequence[Effect]) -> None:
+        """Remove what we made and nothing else; already gone is success."""
+        raise NotImplementedError
+
+
+class NetworkStrategy(Backend):
+    """Gives a container an interface of one type. Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``stats``, ``attach``.
+
+    Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
+    """
+
+    def place(self, request: NetworkRequest) -> NetworkPlacement:
+        """Check the options and say which links there will be. Pure.
+
+        Raises:
+            ConfigError: an option is unknown, missing or malformed; ``where`` names it.
+        """
+        raise NotImplementedError
+
+    def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
+        """Host side: make the links and put the container's end into the network namespace of ``process``."""
+        raise NotImplementedError
+
+    def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
+        """Container side: addresses, routes, MTU, up, through a netlink socket that lives in the container.
+
+        ``netlink_fd`` is a bound-less NETLINK_ROUTE SOCK_DGRAM socket (``pyroute2.IPRoute(fileno=…)``); the
+        strategy must not close it and never enters a namespace.
+        """
+        raise NotImplementedError
+
+    def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
+        """Counters of the host side link: rx_bytes, rx_packets, rx_errors, rx_dropped, tx_…, all as the container sees them."""
+        raise self.unsupported("stats", "stats")
+
+    def attach(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
+        """Put the interface into a running container (create for a later moment)."""
+        raise self.unsupported("attach", "attach")
+
+    def detach(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
+        """Take the interface out of a running container and leave nothing of it."""
+        raise self.unsupported("detach", "attach")
+
+    def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
+        """Remove what we made on the host and nothing else; already gone is success."""
+        raise NotImplementedError
+
+
+class Moment(Record):
+    """A moment of a container's life, as lifecycle plugins see it.
+
+    ``name`` is one of ``corelaunch.hookspecs.MOMENTS``; ``step`` is the last launch step that was reached.
+    """
+
+    name: str
+    container_id: str
+    bundle: str
+    step: str
+    status: str
+    pid: int = 0
+    annotations: Mapping[str, str] = {}
+
+
+def load_manager(kind: str, name: str) -> Any:
+    """The backend that another plugin registered: ``load_manager("cgroup_manager", "cgroupfs")``.
+
+    For plugins that build on others (corelaunch-systemd uses corelaunch-cgroupfs for the files).
+
+    Raises:
+        PluginError: it is not installed, broken, or of another API version.
+    """
+    from .plugins.registry import Registry
+
+    return Registry().load(kind, name)
