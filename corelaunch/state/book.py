@@ -1,0 +1,115 @@
+"""The open books of one container: directory, locked journal and ledger, kept in step with each other."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..api import Effect, LaunchContext, ProcessHandle
+from ..errors import AlreadyExists, KernelError
+from .journal import Journal
+from .ledger import CORE, Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..records import Record
+    from ..trace import Trace
+
+
+class Book:
+    """Directory, journal and ledger of one container while a verb works on it.
+
+    Every write goes to the journal first and to the ledger after, so the ledger never knows more than the disk.
+    """
+
+    def __init__(self, container_id: str, directory: str, journal: Journal, ledger: Ledger) -> None:
+        self.container_id = container_id
+        self.directory = directory
+        self.journal = journal
+        self.ledger = ledger
+
+    def record(self, record: str, **fields: Any) -> None:
+        """Write one record and take it into account."""
+        self.journal.append(record, **fields)
+        self.ledger.add({"record": record, **fields})
+
+    def place(self, owner: str, kind: str, name: str, distribution: str, placement: Record) -> None:
+        """Write a placement before its manager makes anything."""
+        self.record("place", owner=owner, kind=kind, name=name, distribution=distribution, fields=placement.as_dict())
+
+    def process(self, role: str, handle: ProcessHandle, process_group: int = 0) -> None:
+        """Write a process of ours; it must still be blocked when this is called."""
+        self.record("process", role=role, pid=handle.pid, start_time=handle.start_time, process_group=process_group)
+
+    def step(self, name: str) -> None:
+        """Write that a launch step is under way."""
+        self.record("step", name=name)
+
+    def gone(self, effect: Effect) -> None:
+        """Write that an effect is not there, or not any more."""
+        self.record("gone", number=effect.number)
+
+    def context(self, owner: str, seconds: float, log: Callable[[str, str], None], trace: Trace) -> JournalContext:
+        """The context to hand to a manager for one call of at most ``seconds``."""
+        return JournalContext(self, owner, time.monotonic() + seconds, log, trace)
+
+    def close(self) -> None:
+        """Close the journal, which releases its lock."""
+        self.journal.close()
+
+
+class JournalContext(LaunchContext):
+    """The LaunchContext of a real launch: announcements go to the journal."""
+
+    __slots__ = ("_book", "_log", "_owner", "_trace")
+
+    def __init__(self, book: Book, owner: str, deadline: float, log: Callable[[str, str], None], trace: Trace) -> None:
+        super().__init__(book.container_id, deadline)
+        self._book = book
+        self._owner = owner
+        self._log = log
+        self._trace = trace
+
+    def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
+        number = self._book.ledger.last_number + 1
+        self._book.record("intend", number=number, owner=self._owner, kind=kind, name=name, args=args, absent=absent)
+        return Effect(number, kind, name, args, absent)
+
+    def done(self, effect: Effect, **facts: Any) -> Effect:
+        self._book.record("done", number=effect.number, facts=facts)
+        return effect.replace(done=True, facts=facts)  # type: ignore[no-any-return]
+
+    def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
+        effect = self.intend(kind, path, absent=not os.path.lexists(path), path=path)
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            self._book.gone(effect)
+            raise AlreadyExists(
+                f"{kind} exists already", where=path, why="it is not of this container", hint="remove it or choose another path"
+            ) from None
+        except OSError as error:
+            self._book.gone(effect)
+            raise KernelError.of(f"cannot make {kind}", error, where=path) from error
+        made = os.stat(path, follow_symlinks=False)
+        return self.done(effect, dev=made.st_dev, ino=made.st_ino)
+
+    def log(self, level: str, message: str) -> None:
+        self._log(level, message)
+
+    def step(self, name: str) -> Any:
+        return self._trace.step(name, self._owner)
+
+
+def core_context(book: Book, log: Callable[[str, str], None], trace: Trace) -> JournalContext:
+    """A context for effects that core makes itself."""
+    return JournalContext(book, CORE, time.monotonic() + 60.0, log, trace)
+
+
+def facts_of(path: str) -> Mapping[str, int]:
+    """Device and inode of a path, the facts that tell our object from a later one of the same name."""
+    found = os.stat(path, follow_symlinks=False)
+    return {"dev": found.st_dev, "ino": found.st_ino}

@@ -1,0 +1,141 @@
+"""The journal of a container: append-only frames, each with its length and CRC, written before the effect.
+
+A frame is ``MARK length crc32 payload``; the payload is one JSON object whose ``record`` names its kind:
+
+======== ==============================================================================================
+begin    the container: version, id, bundle, boot id, when, which lifecycle plugins
+place    a placement: manager kind and name, distribution, the placement's fields
+intend   an effect that is about to be made (number, owner, kind, name, args, absent)
+done     effect ``number`` was made; its facts
+gone     effect ``number`` is not there: undone, or the attempt to make it was refused
+process  a process of ours: role (stage 0, init, hook, exec), pid, start time, process group
+step     a launch step was reached
+status   created, started, stopped
+======== ==============================================================================================
+
+Plain write(2) and never fsync: a kill -9 loses no completed write, and after a power cut the kernel's objects
+are gone anyway, which the boot id tells. A damaged frame is skipped and reading goes on at the next mark, so one
+flipped bit costs one record and not the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from binascii import crc32
+from struct import pack, unpack_from
+
+from .. import jsontext
+from ..errors import StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+VERSION = 1
+NAME = "journal"
+MARK = b"\xc1\x4c\x4a\x01"
+_HEADER = len(MARK) + 8
+#: No record of ours comes near it; a longer length is damage, and reading stays bounded.
+_PAYLOAD_LIMIT = 1 << 20
+#: A journal that grew past this is damaged or attacked: a container makes some 40 records, an exec one.
+_JOURNAL_LIMIT = 64 << 20
+
+
+class Journal:
+    """An open journal. Appending is one write(2), so records of concurrent execs cannot interleave (O_APPEND)."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+
+    @classmethod
+    def create(cls, directory: str) -> Journal:
+        """Start the journal of a new container; the file must not exist."""
+        path = os.path.join(directory, NAME)
+        return cls(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600), path)
+
+    @classmethod
+    def open(cls, directory: str) -> Journal:
+        """Open an existing journal to append and read.
+
+        Raises:
+            FileNotFoundError: the container has none (killed between mkdir and here).
+        """
+        path = os.path.join(directory, NAME)
+        return cls(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW), path)
+
+    def append(self, record: str, **fields: Any) -> None:
+        """Write one record; returns when the kernel has it."""
+        payload = jsontext.dumps({"record": record, **fields}).encode()
+        os.write(self.fd, MARK + pack("<II", len(payload), crc32(payload)) + payload)
+
+    def read(self) -> list[Mapping[str, Any]]:
+        """All records that are whole, in their order."""
+        return list(decode(self._bytes(), self.path))
+
+    def _bytes(self) -> bytes:
+        size = os.fstat(self.fd).st_size
+        if size > _JOURNAL_LIMIT:
+            raise StateError("cannot read the journal", where=self.path, why=f"it has {size} bytes")
+        return os.pread(self.fd, size, 0)
+
+    def close(self) -> None:
+        """Close it, and with it the lock that this descriptor holds."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def read_records(directory: str) -> list[Mapping[str, Any]]:
+    """Records of a container without a lock, for ``state``, ``list`` and ``kill``; [] when there is no journal."""
+    try:
+        journal = Journal(os.open(os.path.join(directory, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), directory)
+    except FileNotFoundError:
+        return []
+    try:
+        return journal.read()
+    finally:
+        journal.close()
+
+
+def decode(data: bytes, path: str = NAME) -> list[Mapping[str, Any]]:
+    """The whole records in ``data``; what lies between them is skipped.
+
+    Raises:
+        StateError: the journal was begun by a newer release with a format that we do not know.
+    """
+    records: list[Mapping[str, Any]] = []
+    offset = data.find(MARK)
+    while offset >= 0:
+        payload = _payload_at(data, offset)
+        if payload is None:
+            offset = data.find(MARK, offset + 1)
+            continue
+        try:
+            record = jsontext.loads(payload.decode())
+        except ValueError:
+            record = None
+        if isinstance(record, dict) and isinstance(record.get("record"), str):
+            records.append(record)
+        offset = data.find(MARK, offset + _HEADER + len(payload))
+    for record in records:
+        if record["record"] == "begin" and record.get("version") != VERSION:
+            raise StateError(
+                "cannot read the journal",
+                where=path,
+                why=f"it has version {record.get('version')}, this release knows {VERSION}",
+                hint="use the release that made the container",
+            )
+    return records
+
+
+def _payload_at(data: bytes, offset: int) -> bytes | None:
+    start = offset + _HEADER
+    if start > len(data):
+        return None
+    length, checksum = unpack_from("<II", data, offset + len(MARK))
+    if length > _PAYLOAD_LIMIT or start + length > len(data):
+        return None
+    payload = data[start : start + length]
+    return payload if crc32(payload) == checksum else None

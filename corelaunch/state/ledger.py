@@ -1,0 +1,106 @@
+"""What the journal says, summed up: which placements there are, which effects are still ours, which processes."""
+
+from __future__ import annotations
+
+from ..api import Effect, ProcessHandle
+from ..records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+#: Owner of effects that core itself makes and undoes; the owner of a backend is "kind:name" or "kind:name:index".
+CORE = "core"
+
+
+class PlacedBackend(Record):
+    """A placement as it was journaled, before a backend has looked at it."""
+
+    #: "cgroup_manager:cgroupfs", "network_strategy:veth:0"
+    owner: str
+    kind: str
+    name: str
+    #: The pip distribution and version that made it, to name in an error when it is gone.
+    distribution: str
+    fields: Mapping[str, Any]
+
+
+class OurProcess(Record):
+    """A process that the journal knows."""
+
+    role: str
+    handle: ProcessHandle
+    process_group: int = 0
+
+
+class Ledger:
+    """The sum of a journal. ``begin`` is {} when the container was killed before its first record.
+
+    Attributes:
+        begin: the ``begin`` record.
+        placements: owner -> PlacedBackend, in the order of placing.
+        effects: owner -> the effects that are, or may be, there and are ours, oldest first.
+        processes: every process that was recorded, oldest first.
+        step: the last launch step that was reached.
+        status: "creating" until a ``status`` record says otherwise.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.begin: Mapping[str, Any] = {}
+        self.placements: dict[str, PlacedBackend] = {}
+        self.processes: list[OurProcess] = []
+        self.step = ""
+        self.status = "creating"
+        self.last_number = 0
+        self._effects: dict[int, tuple[str, Effect]] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take one record into account; an unknown kind is a later release's and is passed over."""
+        kind = record["record"]
+        if kind == "begin":
+            self.begin = record
+        elif kind == "place":
+            placed = PlacedBackend(record["owner"], record["kind"], record["name"], record["distribution"], record["fields"])
+            self.placements[placed.owner] = placed
+        elif kind == "intend":
+            effect = Effect(record["number"], record["kind"], record["name"], record["args"], record["absent"])
+            self._effects[effect.number] = (record["owner"], effect)
+            self.last_number = max(self.last_number, effect.number)
+        elif kind == "done":
+            owner, effect = self._effects.get(record["number"], ("", None))
+            if effect is not None:
+                self._effects[effect.number] = (owner, effect.replace(done=True, facts=record["facts"]))
+        elif kind == "gone":
+            self._effects.pop(record["number"], None)
+        elif kind == "process":
+            handle = ProcessHandle(record["pid"], record["start_time"])
+            self.processes.append(OurProcess(record["role"], handle, record.get("process_group", 0)))
+        elif kind == "step":
+            self.step = record["name"]
+        elif kind == "status":
+            self.status = record["status"]
+
+    def effects(self, owner: str) -> list[Effect]:
+        """Effects of one owner that are ours to undo, newest first.
+
+        An intent that found something there (``absent`` False) and was never confirmed is not ours: whatever it
+        is, somebody else made it.
+        """
+        ours = [e for o, e in self._effects.values() if o == owner and (e.done or e.absent)]
+        return ours[::-1]
+
+    def owners(self) -> list[str]:
+        """Every owner that placed or announced something, newest first."""
+        seen = dict.fromkeys([*self.placements, *(owner for owner, _ in self._effects.values())])
+        return list(seen)[::-1]
+
+    def init(self) -> ProcessHandle | None:
+        """The container's init (or stage 0, if it did not get further), None when no process was started."""
+        for role in ("init", "stage 0"):
+            for process in reversed(self.processes):
+                if process.role == role:
+                    return process.handle
+        return None
