@@ -2,7 +2,7 @@
 
 A frame is ``MARK length crc32 payload``; the payload is one JSON object whose ``record`` names its kind:
 
-======== ==============================================================================================
+============ ==============================================================================================
 begin    the container: version, id, bundle, boot id, when, which lifecycle plugins
 place    a placement: manager kind and name, distribution, the placement's fields
 intend   an effect that is about to be made (number, owner, kind, name, args, absent)
@@ -10,8 +10,9 @@ done     effect ``number`` was made; its facts
 gone     effect ``number`` is not there: undone, or the attempt to make it was refused
 process  a process of ours: role (stage 0, init, hook, exec), pid, start time, process group
 step     a launch step was reached
-status   created, started, stopped
-======== ==============================================================================================
+descriptors  where fds 0, 1, 2 of the init pointed before it could change them
+status   created, started, deleting
+============ ==============================================================================================
 
 Plain write(2) and never fsync: a kill -9 loses no completed write, and after a power cut the kernel's objects
 are gone anyway, which the boot id tells. A damaged frame is skipped and reading goes on at the next mark, so one

@@ -42,6 +42,7 @@ class Ledger:
         placements: owner -> PlacedBackend, in the order of placing.
         effects: owner -> the effects that are, or may be, there and are ours, oldest first.
         processes: every process that was recorded, oldest first.
+        external_descriptors: where fds 0, 1, 2 of the init pointed, for checkpoint.
         step: the last launch step that was reached.
         status: "creating" until a ``status`` record says otherwise.
     """
@@ -50,6 +51,7 @@ class Ledger:
         self.begin: Mapping[str, Any] = {}
         self.placements: dict[str, PlacedBackend] = {}
         self.processes: list[OurProcess] = []
+        self.external_descriptors: tuple[str, ...] = ()
         self.step = ""
         self.status = "creating"
         self.last_number = 0
@@ -80,6 +82,8 @@ class Ledger:
             self.processes.append(OurProcess(record["role"], handle, record.get("process_group", 0)))
         elif kind == "step":
             self.step = record["name"]
+        elif kind == "descriptors":
+            self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
             self.status = record["status"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import ContainerNotFound, CorelaunchError, InvalidId, KernelError
+from ..errors import ContainerExists, ContainerNotFound, CorelaunchError, InvalidId, KernelError
 
 DEFAULT_ROOT = "/run/corelaunch"
 
@@ -92,6 +92,21 @@ class StateRoot:
                 why="it belongs to, or can be written by, somebody else",
                 hint="chown it to the user that runs corelaunch and chmod 0700",
             )
+
+    def claim(self, container_id: str) -> str:
+        """Make the state directory of a new container; the mkdir decides who gets the id. Returns its path.
+
+        Raises:
+            ContainerExists: somebody was faster.
+        """
+        directory = self.directory(container_id)
+        try:
+            os.mkdir(directory, 0o711)
+        except FileExistsError:
+            raise ContainerExists(container_id, hint="delete it first, or choose another id") from None
+        except OSError as error:
+            raise KernelError.of("cannot make the state directory", error, where=directory) from error
+        return directory
 
     def existing(self, container_id: str) -> str:
         """Path of a container's state directory.

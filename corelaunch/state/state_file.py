@@ -1,7 +1,7 @@
-"""state.json: what later verbs need of a created container, in one read. Derived from the journal and the config.
+"""state.json: a second copy of the journal's records, written when the container is ready. Derived, never the truth.
 
-It is written by rename, so a reader sees the old or the new one and never a half; it can be lost without harm to
-``delete``, which goes by the journal.
+It is for people and tools that want one JSON file, and for ``delete`` when the journal was damaged: what the one
+lost the other still has. It is written by rename, so a reader sees the old or the new one and never a half.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 
 from .. import jsontext
-from ..errors import StateError
-from ..records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,63 +20,41 @@ NAME = "state.json"
 _LIMIT = 16 << 20
 
 
-class State(Record):
-    """The contents of state.json."""
-
-    id: str
-    bundle: str
-    rootfs: str
-    #: RFC 3339 with nanoseconds, UTC.
-    created: str
-    boot_id: str
-    pid: int
-    #: Field 22 of /proc/PID/stat: tells this pid from a later one.
-    start_time: int
-    oci_version: str
-    annotations: Mapping[str, str]
-    owner_uid: int
-    #: A private pid namespace dies with its init; a shared one does not, so its cgroup must be killed.
-    private_pid_namespace: bool
-    #: CLONE_NEW* bits that the container made or joined: exec joins exactly these, from /proc/PID/ns.
-    namespaces: int
-    #: Where fds 0, 1, 2 of the init pointed before it could change them (for checkpoint); "" if not readable.
-    external_descriptors: Sequence[str]
-    #: Names of the lifecycle plugins that were active at create, in order.
-    plugins: Sequence[str]
-    version: int = VERSION
-
-
-def write(directory: str, state: State) -> None:
+def write(directory: str, container_id: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Put state.json in place, atomically."""
     temporary = os.path.join(directory, f".{NAME}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(temporary, flags, 0o600)
     try:
-        os.write(fd, jsontext.dumps(state.as_dict()).encode())
+        os.write(fd, jsontext.dumps({"version": VERSION, "id": container_id, "records": list(records)}).encode())
     finally:
         os.close(fd)
     os.rename(temporary, os.path.join(directory, NAME))
 
 
-def read(directory: str) -> State | None:
-    """The state, or None when there is no state.json (the container was never ready).
-
-    Raises:
-        StateError: it is damaged or of a version that this release does not know.
-    """
-    path = os.path.join(directory, NAME)
+def read(directory: str) -> list[Mapping[str, Any]]:
+    """Its records; [] when it is missing, damaged or of another version: it is only the second copy."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(os.path.join(directory, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return None
+        return []
     try:
         data = os.read(fd, _LIMIT)
     finally:
         os.close(fd)
     try:
-        fields = jsontext.loads(data.decode())
-        version = fields["version"]
-        if version != VERSION:
-            raise StateError("cannot read the state", where=path, why=f"version {version}, this release knows {VERSION}")
-        return State(**fields)
-    except (ValueError, TypeError, KeyError) as error:
-        raise StateError("cannot read the state", where=path, why="damaged", hint="delete --force goes by the journal") from error
+        content = jsontext.loads(data.decode())
+    except ValueError:
+        return []
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        return []
+    records = content.get("records")
+    if not isinstance(records, list):
+        return []
+    return [record for record in records if isinstance(record, dict) and isinstance(record.get("record"), str)]
+
+
+def merge(copy: Sequence[Mapping[str, Any]], journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The records of both, each once: the copy's first, then what the journal has beyond them."""
+    known = {jsontext.dumps(record) for record in copy}
+    return [*copy, *(record for record in journal if jsontext.dumps(record) not in known)]

@@ -1,0 +1,166 @@
+"""The backends of one container: chosen by name, placed, and asked to act at the right moment.
+
+Going up, they are chosen from the config and the options. Coming down, months later and in another process, they
+are the ones that the journal names, and no others are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .api import (
+    CgroupManager,
+    CgroupPlacement,
+    CgroupRequest,
+    NetworkPlacement,
+    NetworkStrategy,
+    RdtManager,
+    RdtPlacement,
+    RdtRequest,
+)
+from .errors import CorelaunchError
+from .records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from .api import NetworkRequest, ProcessHandle
+    from .plugins.registry import Registry
+    from .state.book import Book, JournalContext
+    from .state.ledger import Ledger, PlacedBackend
+    from .trace import Trace
+
+DEFAULT_CGROUP_MANAGER = "cgroupfs"
+DEFAULT_RDT_MANAGER = "resctrl"
+
+#: How long a backend may take for one call.
+CALL_SECONDS = 30.0
+
+_PLACEMENTS = {
+    "cgroup_manager": CgroupPlacement,
+    "rdt_manager": RdtPlacement,
+    "network_strategy": NetworkPlacement,
+}
+
+
+class Placed(Record):
+    """A backend with what it placed for this container."""
+
+    owner: str
+    kind: str
+    name: str
+    distribution: str
+    manager: Any
+    placement: Any
+    request: Any
+
+
+class Backends:
+    """The backends of one container, in the order in which they are created."""
+
+    def __init__(self, cgroup: Placed | None = None, rdt: Placed | None = None, networks: Sequence[Placed] = ()) -> None:
+        self.cgroup = cgroup
+        self.rdt = rdt
+        self.networks = tuple(networks)
+
+    def __iter__(self) -> Iterator[Placed]:
+        if self.cgroup is not None:
+            yield self.cgroup
+        if self.rdt is not None:
+            yield self.rdt
+        yield from self.networks
+
+    @property
+    def cgroup_paths(self) -> Mapping[str, str]:
+        """Directory per controller ("" unified), {} without a cgroup."""
+        return self.cgroup.placement.paths if self.cgroup is not None else {}
+
+    @property
+    def cgroup_needs_process(self) -> bool:
+        """Whether the cgroup can only be made around the blocked child."""
+        return self.cgroup is not None and self.cgroup.manager.needs_process
+
+    def open_unified(self) -> int:
+        """The cgroup to be born in (CLONE_INTO_CGROUP), -1 if there is none; the caller closes it."""
+        path = self.cgroup_paths.get("")
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if path else -1
+
+
+def choose(
+    registry: Registry,
+    container_id: str,
+    config: Mapping[str, Any],
+    networks: Sequence[NetworkRequest],
+    *,
+    cgroup_manager: str = "",
+    rdt_manager: str = "",
+) -> Backends:
+    """Choose the backends that a config needs and let each say where its things will be. Changes nothing.
+
+    Raises:
+        PluginError: one is needed and not installed, broken or ambiguous.
+        ConfigError, Unsupported: a backend cannot give what the config asks.
+    """
+    cgroup = _choose_cgroup(registry, container_id, config, cgroup_manager)
+    rdt = _choose_rdt(registry, container_id, config, rdt_manager)
+    placed = []
+    for request in networks:
+        strategy: NetworkStrategy = registry.load("network_strategy", request.type)
+        owner = f"network_strategy:{request.type}:{request.index}"
+        placed.append(_place(registry, owner, "network_strategy", request.type, strategy, request))
+    return Backends(cgroup, rdt, placed)
+
+
+def _choose_cgroup(registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str) -> Placed | None:
+    linux = config.get("linux") or {}
+    resources = linux.get("resources") or {}
+    path = linux.get("cgroupsPath") or ""
+    name = chosen or DEFAULT_CGROUP_MANAGER
+    if not (chosen or path or resources) and name not in registry.names("cgroup_manager"):
+        return None  # nothing is asked of a cgroup, and nobody is installed who would make one
+    manager: CgroupManager = registry.load("cgroup_manager", name)
+    request = CgroupRequest(container_id, path, resources, config.get("annotations") or {})
+    return _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
+
+
+def _choose_rdt(registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str) -> Placed | None:
+    rdt = (config.get("linux") or {}).get("intelRdt")
+    if rdt is None:
+        return None
+    name = chosen or DEFAULT_RDT_MANAGER
+    manager: RdtManager = registry.load("rdt_manager", name)
+    lines = [rdt.get("l3CacheSchema"), rdt.get("memBwSchema"), *(rdt.get("schemata") or ())]
+    request = RdtRequest(
+        container_id, rdt.get("closID") or "", tuple(line for line in lines if line), bool(rdt.get("enableMonitoring"))
+    )
+    return _place(registry, f"rdt_manager:{name}", "rdt_manager", name, manager, request)
+
+
+def _place(registry: Registry, owner: str, kind: str, name: str, manager: Any, request: Any) -> Placed:
+    try:
+        placement = manager.place(request)
+    except CorelaunchError as error:
+        error.plugin = error.plugin or owner
+        raise
+    return Placed(owner, kind, name, registry.distribution(kind, name), manager, placement, request)
+
+
+def recall(placed: PlacedBackend, registry: Registry) -> Placed:
+    """The backend that a journal names, with the placement that it made then.
+
+    Raises:
+        PluginError: it is not installed any more; the error names the distribution to install.
+    """
+    manager = registry.load(placed.kind, placed.name, made_by=placed.distribution)
+    placement = _PLACEMENTS[placed.kind](**placed.fields)
+    return Placed(placed.owner, placed.kind, placed.name, placed.distribution, manager, placement, None)
+
+
+def recall_cgroup(ledger: Ledger, registry: Registry) -> Placed | None:
+    """The cgroup backend of an existing container, None if it has no cgroup."""
+    for placed in ledger.placements.values():
+        if placed.kind == "cgroup_manager":
+            return recall(placed, registry)
+    return None

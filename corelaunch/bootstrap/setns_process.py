@@ -1,0 +1,83 @@
+"""The setns process: the child that joins a running container's namespaces and executes one more program there."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import KernelError
+from ..kernel import procfs
+from .parent_process import ParentProcess
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..api import ProcessHandle
+    from ..plan import Plan
+
+#: CLONE_NEW* -> its name below /proc/PID/ns (namespaces(7)), in the order in which runc joins them.
+NAMESPACES = {
+    0x10000000: "user",
+    0x08000000: "ipc",
+    0x04000000: "uts",
+    0x40000000: "net",
+    0x20000000: "pid",
+    0x00020000: "mnt",
+    0x02000000: "cgroup",
+    0x00000080: "time",
+}
+
+
+class SetnsProcess(ParentProcess):
+    """Parent side of ``exec``. Its plan has no hooks point, and no message of one is understood.
+
+    Args:
+        target: the container's init; its namespaces are joined.
+        namespaces: CLONE_NEW* bits of the namespaces that the container has of its own.
+    """
+
+    hooks = False
+
+    def __init__(self, plan: Plan, log: Callable[[str, str], None], target: ProcessHandle, namespaces: int) -> None:
+        super().__init__(plan, log)
+        self._target = target
+        self._namespaces = namespaces
+
+    def open_namespaces(self) -> None:
+        """Open the namespaces to join.
+
+        The pid is checked against its start time after they are open, so they are the container's and not those of
+        a process that got its pid in between.
+
+        Raises:
+            KernelError: the container's init is gone.
+        """
+        fds: list[int] = []
+        types: list[int] = []
+        try:
+            for bit, name in NAMESPACES.items():
+                if self._namespaces & bit:
+                    fds.append(os.open(f"/proc/{self._target.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+                    types.append(bit)
+            if procfs.start_time(self._target.pid) != self._target.start_time:
+                raise ProcessLookupError(3, "No such process")
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            raise KernelError.of("cannot join the container", error, where=f"init process {self._target.pid}") from error
+        self._join_fds, self._joins = fds, tuple(types)
+
+    def reach_ready_point(self) -> None:
+        """Serve the child until everything up to READY is done."""
+        self.serve("READY")
+
+    def leave_ready_point(self) -> None:
+        """Let it go on to execve; the end of sync comes before it."""
+        self.channel.send("RUN")
+        self.serve("")
+
+    def close(self) -> None:
+        for fd in self._join_fds:
+            os.close(fd)
+        self._join_fds = ()
+        super().close()

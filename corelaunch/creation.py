@@ -1,0 +1,130 @@
+"""From a prepared launch to a created container, with everything undone if any of it fails."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import lifecycle, teardown
+from .bootstrap.handover import send_console, write_pid_file
+from .bootstrap.init_process import InitProcess
+from .container import Container
+from .errors import ConfigError, CorelaunchError
+from .kernel import procfs
+from .process import Process
+from .state import lock, state_file
+from .state.book import Book
+from .state.journal import VERSION, Journal
+from .state.ledger import Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bootstrap.stdio import ProcessIO
+    from .preparation import Prepared
+    from .runtime import Runtime
+
+
+def create(runtime: Runtime, prepared: Prepared, io: ProcessIO, *, pid_file: str = "", console_socket: str = "") -> Container:
+    """Make the container that ``prepared`` describes.
+
+    Raises:
+        CorelaunchError: the first failure; nothing of the container is left, or the error says what is.
+    """
+    terminal = prepared.plan.has_console
+    if console_socket and not terminal:
+        raise ConfigError("a console socket needs a terminal", where="process.terminal", why="it is not true")
+    book = _begin(runtime, prepared)
+    launch = lifecycle.Launch(book, prepared.backends, prepared.config, prepared.bundle, runtime.log, runtime.trace)
+    process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))
+    try:
+        _observe(runtime, book, "creating")
+        lifecycle.create(launch, process, io, lambda ready: _save_state(book, ready))
+        if console_socket:
+            send_console(console_socket, process.master_fd)
+            os.close(process.master_fd)
+            process.master_fd = -1
+        _observe(runtime, book, "created", process.pid)
+        if pid_file:
+            write_pid_file(pid_file, process.pid)  # last: conmon takes its existence for success
+    except BaseException as error:
+        _undo_failed(runtime, launch, process, error)
+        raise
+    process.close()
+    book.close()
+    assert process.handle is not None
+    init = Process(
+        process.handle, child=True, master_fd=process.master_fd, external_descriptors=process.external_descriptors
+    )
+    return Container.load(runtime, prepared.container_id, book.directory, init)
+
+
+def _begin(runtime: Runtime, prepared: Prepared) -> Book:
+    """Claim the id and write down what will be made and where, before any of it is made."""
+    directory = runtime.root.claim(prepared.container_id)
+    try:
+        journal = Journal.create(directory)
+        lock.take(journal, exclusive=True, wait_seconds=0)
+    except BaseException:
+        teardown.remove_directory(directory)
+        raise
+    book = Book(prepared.container_id, directory, journal, Ledger())
+    hooks = prepared.config.get("hooks") or {}
+    book.record(
+        "begin",
+        version=VERSION,
+        id=prepared.container_id,
+        bundle=prepared.bundle,
+        boot_id=procfs.boot_id(),
+        created=_now(),
+        plugins=list(runtime.plugins),
+        # Kept here because the bundle may be gone, or changed, when start and delete need them.
+        hooks={moment: hooks[moment] for moment in ("poststart", "poststop") if hooks.get(moment)},
+        annotations=prepared.config.get("annotations") or {},
+        oci_version=prepared.config.get("ociVersion") or "1.0.0",
+        rootfs=prepared.rootfs,
+        owner_uid=os.geteuid(),
+        namespaces=prepared.plan.new_namespaces,
+    )
+    for backend in prepared.backends:
+        book.place(backend.owner, backend.kind, backend.name, backend.distribution, backend.placement)
+    return book
+
+
+def _save_state(book: Book, process: InitProcess) -> None:
+    book.record("descriptors", targets=list(process.external_descriptors))
+    book.record("status", status="created")
+    state_file.write(book.directory, book.container_id, book.journal.read())
+
+
+def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProcess, error: BaseException) -> None:
+    """Kill the child, undo by the journal, remove the directory. The first error stays the one that is reported."""
+    book = launch.book
+    lifecycle.fail(launch, process)
+    if process.master_fd >= 0:
+        os.close(process.master_fd)
+    if process.handle is not None:
+        os.close(process.handle.pidfd)
+    try:
+        teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
+        teardown.run_poststop(book, runtime.log)
+        teardown.remove_directory(book.directory)
+    except CorelaunchError as second:
+        runtime.log("warning", f"after a failed create: {second}")
+        if isinstance(error, CorelaunchError) and not error.hint:
+            error.hint = f"something is left of it: delete --force {book.container_id}"
+    finally:
+        book.close()
+
+
+def _observe(runtime: Runtime, book: Book, name: str, pid: int = 0) -> None:
+    """Tell the lifecycle plugins, if there are any, of a moment; they may veto."""
+    if runtime.plugins:
+        from .moments import observe
+
+        observe(runtime.registry, runtime.plugins, name, book, pid)
+
+
+def _now() -> str:
+    """The time as RFC 3339 with nanoseconds, in UTC."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"

@@ -1,0 +1,106 @@
+"""``delete``: by the rules when all is well, by force when a runtime died or hangs in the middle of something."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import teardown
+from .errors import ContainerNotFound, CorelaunchError, DeadlineExceeded, PluginError, WrongStatus
+from .state import lock, state_file
+from .state.ledger import Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .api import ProcessHandle
+    from .container import Container
+    from .runtime import Runtime
+    from .state.book import Book
+
+#: Between mkdir of the state directory and the first byte of its journal, so that a new create is not mistaken
+#: for one that was killed there.
+_YOUNG_SECONDS = 1.0
+
+
+def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
+    """Delete a container; see :meth:`Container.delete`."""
+    try:
+        book = _open(container, force=force)
+    except ContainerNotFound:
+        _remove_unjournaled(container, force=force)
+        return
+    try:
+        # The second copy fills in what a damaged journal lost.
+        book.ledger = Ledger(state_file.merge(state_file.read(book.directory), book.journal.read()))
+        if not force:
+            _refuse_if_alive(container)
+        book.record("status", status="deleting")
+        if force:
+            _tell(runtime, book, "stopped")
+        with runtime.trace.step("undo"):
+            teardown.undo(book, runtime.registry, runtime.log, skip_missing=force)
+        teardown.run_poststop(book, runtime.log)
+        _tell(runtime, book, "deleted")
+        teardown.remove_directory(book.directory)
+    finally:
+        book.close()
+
+
+def _open(container: Container, *, force: bool) -> Book:
+    from .container import FORCE_SECONDS
+
+    if not force:
+        return container.open_book(exclusive=True)
+    try:
+        return container.open_book(exclusive=True, wait_seconds=FORCE_SECONDS)
+    except DeadlineExceeded:
+        _break_lock(container)
+        return container.open_book(exclusive=True, wait_seconds=FORCE_SECONDS)
+
+
+def _break_lock(container: Container) -> None:
+    """Stop whoever hangs on a container: its init first, which lets a waiting runtime finish; then the runtime."""
+    init = container.handle()
+    if init is not None:
+        teardown.kill_process_handle(init)
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        holder: ProcessHandle | None = lock.read_holder(container.directory)
+        if holder is None or holder.pid == os.getpid() or not container.locked():
+            return
+        time.sleep(0.05)
+    if holder is not None:
+        teardown.kill_process_handle(holder)
+
+
+def _refuse_if_alive(container: Container) -> None:
+    status = container.status
+    if status in ("running", "paused", "creating"):
+        raise WrongStatus(
+            f"cannot delete container {container.id} that is not stopped: {status}", hint="kill it first, or use delete --force"
+        )
+
+
+def _remove_unjournaled(container: Container, *, force: bool) -> None:
+    """A directory without a journal: killed between the two, so nothing else was made."""
+    try:
+        age = time.time() - os.stat(container.directory).st_mtime
+    except FileNotFoundError:
+        raise ContainerNotFound(container.id) from None
+    if not force and age < _YOUNG_SECONDS:
+        raise WrongStatus(f"cannot delete container {container.id} that is not stopped: creating")
+    teardown.remove_directory(container.directory)
+
+
+def _tell(runtime: Runtime, book: Book, name: str) -> None:
+    """Tell the lifecycle plugins, on the way down: what fails is logged and nothing stops."""
+    plugins = book.ledger.begin.get("plugins")
+    if not plugins:
+        return
+    from .moments import observe
+
+    try:
+        observe(runtime.registry, plugins, name, book, 0)
+    except (PluginError, CorelaunchError) as error:
+        runtime.log("warning", f"lifecycle plugin at {name!r}: {error}")
+

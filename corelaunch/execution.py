@@ -1,0 +1,99 @@
+"""``exec``: one more program in a running container, through the setns process."""
+
+from __future__ import annotations
+
+import os
+from struct import pack
+
+from . import lifecycle
+from .backends import Backends, recall
+from .bootstrap.handover import send_console, write_pid_file
+from .bootstrap.last_words import check_executed, read_to_end
+from .bootstrap.setns_process import SetnsProcess
+from .bootstrap.stdio import ProcessIO
+from .errors import ConfigError, KernelError, WrongStatus
+from .plan import setns_plan
+from .preparation import compiled_seccomp
+from .process import Process
+from .spec.bundle import load as load_bundle
+from .spec.process import check_process
+from .starting import EXECUTE_SECONDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .container import Container
+    from .runtime import Runtime
+    from .state.book import Book
+
+
+def execute(
+    runtime: Runtime,
+    container: Container,
+    process: Mapping[str, Any],
+    io: ProcessIO | None,
+    *,
+    pid_file: str = "",
+    console_socket: str = "",
+) -> Process:
+    """Execute ``process`` in a running container; see :meth:`Container.exec`."""
+    for warning in check_process(process):
+        runtime.log("warning", warning)
+    terminal = bool(process.get("terminal"))
+    if console_socket and not terminal:
+        raise ConfigError("a console socket needs a terminal", where="process.terminal", why="it is not true")
+    config = load_bundle(container.bundle).config
+    target = container.handle()
+    if target is None:
+        raise WrongStatus("container not running", where=container.id)
+    plan = setns_plan(process, config, terminal=terminal, seccomp=compiled_seccomp(config))
+    # Shared: it only appends its own record. Released at once, so that delete --force need not wait for a long exec.
+    book = container.open_book(exclusive=False)
+    child = SetnsProcess(plan, runtime.log, target, book.ledger.begin["namespaces"])
+    launch = lifecycle.Launch(book, _recalled(runtime, book), config, container.bundle, runtime.log, runtime.trace)
+    errors, error_pipe = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            lifecycle.execute(launch, child, io or ProcessIO(), error_pipe)
+        finally:
+            os.close(error_pipe)
+        check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=False)
+        if console_socket:
+            send_console(console_socket, child.master_fd)
+            os.close(child.master_fd)
+            child.master_fd = -1
+        if pid_file:
+            write_pid_file(pid_file, child.pid)
+    except BaseException:
+        lifecycle.fail(launch, child)
+        for fd in (child.master_fd, child.handle.pidfd if child.handle is not None else -1):
+            if fd >= 0:
+                os.close(fd)
+        raise
+    finally:
+        os.close(errors)
+        book.close()
+    child.close()
+    assert child.handle is not None
+    return Process(child.handle, child=True, master_fd=child.master_fd, external_descriptors=child.external_descriptors)
+
+
+def _recalled(runtime: Runtime, book: Book) -> Backends:
+    found = {placed.kind: recall(placed, runtime.registry) for placed in book.ledger.placements.values() if placed.kind != "network_strategy"}
+    return Backends(found.get("cgroup_manager"), found.get("rdt_manager"))
+
+
+def resize(master_fd: int, rows: int, columns: int) -> None:
+    """Set the window size of a pty (TIOCSWINSZ, ioctl_tty(2)).
+
+    Raises:
+        KernelError: it is not a terminal.
+    """
+    import fcntl
+
+    try:
+        fcntl.ioctl(master_fd, 0x5414, pack("=HHHH", rows, columns, 0, 0))
+    except OSError as error:
+        raise KernelError.of("cannot set the window size", error) from error

@@ -1,0 +1,100 @@
+"""From a bundle to all that a launch needs, without changing anything: config, backends with placements, plan.
+
+``create`` goes on from here; ``corelaunch plan`` prints it and stops.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import backends as backend_choice
+from .errors import ConfigError, CorelaunchError, Unsupported
+from .kernel import seccomp
+from .networks import requests as network_requests
+from .plan import init_plan
+from .records import Record
+from .spec.bundle import load as load_bundle
+from .spec.check import check_config
+from .state.root import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .backends import Backends
+    from .plan import Plan
+    from .plugins.registry import Registry
+
+
+class Prepared(Record):
+    """A launch that has been thought through and not begun."""
+
+    container_id: str
+    #: Absolute path of the bundle.
+    bundle: str
+    rootfs: str
+    config: Mapping[str, Any]
+    backends: Backends
+    plan: Plan
+    #: What the config asks and this runtime leaves out, one sentence each (unknown capabilities and the like).
+    warnings: Sequence[str]
+
+
+def prepare(
+    registry: Registry,
+    container_id: str,
+    bundle_path: str,
+    *,
+    networks: Sequence[str | Mapping[str, str]] = (),
+    cgroup_manager: str = "",
+    rdt_manager: str = "",
+    no_pivot: bool = False,
+    no_new_keyring: bool = False,
+) -> Prepared:
+    """Read, check, choose, place and plan.
+
+    Raises:
+        InvalidId, ConfigError, Unsupported, PluginError: what is wrong, where, and what to do.
+    """
+    check_id(container_id)
+    bundle = load_bundle(bundle_path)
+    warnings = check_config(bundle.config, bundle)
+    config = bundle.config
+    if os.geteuid() != 0:
+        raise Unsupported("rootless containers are not supported by this release", hint="run as root")
+    chosen = backend_choice.choose(
+        registry,
+        container_id,
+        config,
+        network_requests(container_id, networks),
+        cgroup_manager=cgroup_manager,
+        rdt_manager=rdt_manager,
+    )
+    if chosen.networks and not _has_own_network(config):
+        raise ConfigError("a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}')
+    rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
+    plan = init_plan(
+        config,
+        rootfs,
+        cgroup_paths=chosen.cgroup_paths,
+        terminal=bool(config["process"].get("terminal")),
+        no_pivot=no_pivot,
+        keyring=None if no_new_keyring else f"_ses.{container_id}",
+        console_size=config["process"].get("consoleSize"),
+        seccomp=compiled_seccomp(config),
+    )
+    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings))
+
+
+def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
+    """The config's seccomp profile as BPF and flags, None without one."""
+    profile = (config.get("linux") or {}).get("seccomp")
+    return seccomp.compile(profile) if profile else None
+
+
+def _has_own_network(config: Mapping[str, Any]) -> bool:
+    return any(entry["type"] == "network" for entry in (config.get("linux") or {}).get("namespaces") or ())
+
+
+__all__ = ["CorelaunchError", "Prepared", "compiled_seccomp", "prepare"]

@@ -1,0 +1,194 @@
+"""Runtime: a state root and a choice of plugins; it creates containers and finds those that exist."""
+
+from __future__ import annotations
+
+import os
+
+from .bootstrap.stdio import ProcessIO
+from .container import Container
+from .errors import ContainerExists, ContainerNotFound, CorelaunchError
+from .state.root import StateRoot
+from .trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .preparation import Prepared
+    from .process import Process
+
+    Log = Callable[[str, str], None]
+
+
+def _no_log(level: str, message: str) -> None:
+    """The log of a runtime that was given none."""
+
+
+class Runtime:
+    """Launches and finds containers. Blocking; one object may be used from several threads at once.
+
+    Args:
+        root: state root; "" is /run/corelaunch for root, $XDG_RUNTIME_DIR/corelaunch otherwise.
+        cgroup_manager: name of the cgroup manager; "" is cgroupfs.
+        rdt_manager: name of the Intel RDT manager; "" is resctrl.
+        plugins: names of the lifecycle plugins, in their order; none runs unless it is named.
+        log: takes (level, message): debug, info, warning, error.
+        trace: collects the time of each step.
+
+    The process that uses it stays as it is: its descriptors, signals, umask, working directory and subreaper flag
+    are never changed, and only our own children are waited for.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        *,
+        cgroup_manager: str | None = None,
+        rdt_manager: str | None = None,
+        plugins: Sequence[str] = (),
+        log: Log | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        from .plugins.registry import Registry
+
+        self.root = StateRoot(root or "")
+        self.registry = Registry()
+        self.log: Log = log or _no_log
+        self.trace = trace or Trace()
+        self.plugins = tuple(plugins)
+        self._cgroup_manager = cgroup_manager or ""
+        self._rdt_manager = rdt_manager or ""
+
+    def create(
+        self,
+        container_id: str,
+        bundle: str,
+        *,
+        io: ProcessIO | None = None,
+        networks: Sequence[str | Mapping[str, str]] = (),
+        pid_file: str = "",
+        console_socket: str = "",
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+    ) -> Container:
+        """Create a container: everything is made, its init waits for :meth:`Container.start`.
+
+        Args:
+            container_id: unique below the state root.
+            bundle: directory with config.json.
+            io: descriptors for its standard streams; inherited if None.
+            networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or ``{"type": "veth", …}``.
+            pid_file: where to write the init's pid, "" nowhere.
+            console_socket: unix socket that gets the pty master of a container with ``process.terminal``.
+
+        Raises:
+            ContainerExists: the id is taken; that container is untouched.
+            CorelaunchError: any other failure; nothing of the container is left.
+        """
+        self.root.prepare()
+        if os.path.lexists(self.root.directory(container_id)):
+            raise ContainerExists(container_id, hint="delete it first, or choose another id")
+        with self.trace.step("prepare"):
+            prepared = self.plan(
+                container_id, bundle, networks=networks, no_pivot=no_pivot, no_new_keyring=no_new_keyring
+            )
+        for warning in prepared.warnings:
+            self.log("warning", warning)
+        from .creation import create
+
+        return create(self, prepared, io or ProcessIO(), pid_file=pid_file, console_socket=console_socket)
+
+    def run(
+        self,
+        container_id: str,
+        bundle: str,
+        *,
+        attend: Callable[[Process], int] | None = None,
+        keep: bool = False,
+        **options: Any,
+    ) -> int:
+        """Create, start, wait and delete.
+
+        Args:
+            attend: what to do while it runs; gets the init and returns its status. The default waits.
+            keep: leave the stopped container for a later ``delete``.
+            options: those of :meth:`create`.
+
+        Returns:
+            exit status of the init, 128 + N if signal N ended it.
+        """
+        container = self.create(container_id, bundle, **options)
+        try:
+            container.start()
+            init = container.process
+            status = attend(init) if attend is not None else init.wait()
+            container.end_shared_pid_namespace()
+        except BaseException:
+            container.delete(force=True)
+            raise
+        if not keep:
+            container.delete(force=True)
+        return status
+
+    def load(self, container_id: str) -> Container:
+        """Find a container by its id.
+
+        Raises:
+            ContainerNotFound: there is none below this state root.
+        """
+        return Container.load(self, container_id, self.root.existing(container_id))
+
+    def containers(self) -> tuple[list[Container], list[tuple[str, CorelaunchError]]]:
+        """All containers below the state root, and the ids of those that cannot be read, with the reason."""
+        found, broken = [], []
+        for container_id in self.root.ids():
+            try:
+                found.append(self.load(container_id))
+            except ContainerNotFound:
+                continue  # deleted while we looked
+            except CorelaunchError as error:
+                broken.append((container_id, error))
+        return found, broken
+
+    def plan(
+        self,
+        container_id: str,
+        bundle: str,
+        *,
+        networks: Sequence[str | Mapping[str, str]] = (),
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+    ) -> Prepared:
+        """What :meth:`create` would do, thought through without doing any of it."""
+        from .preparation import prepare
+
+        return prepare(
+            self.registry,
+            container_id,
+            bundle,
+            networks=networks,
+            cgroup_manager=self._cgroup_manager,
+            rdt_manager=self._rdt_manager,
+            no_pivot=no_pivot,
+            no_new_keyring=no_new_keyring,
+        )
+
+    def gc(self) -> list[tuple[str, str]]:
+        """Finish what killed runtimes left: creates and deletes whose process is gone.
+
+        Returns:
+            (id, what happened) for each container that was looked at and not in order.
+        """
+        outcome = []
+        for container_id in self.root.ids():
+            try:
+                container = self.load(container_id)
+                if container.abandoned():
+                    container.delete(force=True)
+                    outcome.append((container_id, "removed"))
+            except ContainerNotFound:
+                continue
+            except CorelaunchError as error:
+                outcome.append((container_id, str(error)))
+        return outcome

@@ -1,0 +1,79 @@
+"""``start``: open the init's gate, hear its last words, run the poststart hooks."""
+
+from __future__ import annotations
+
+import os
+from _signal import SIGKILL
+
+from .bootstrap.last_words import check_executed, read_to_end
+from .bootstrap.stdio import ERROR_FIFO, START_FIFO
+from .errors import CorelaunchError, KernelError, WrongStatus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .container import Container
+    from .runtime import Runtime
+    from .state.book import Book
+
+#: From the byte on the start FIFO to execve there is next to nothing to do.
+EXECUTE_SECONDS = 60.0
+
+
+def start(runtime: Runtime, container: Container, book: Book) -> None:
+    """Start a created container; see :meth:`Container.start`."""
+    observe(runtime, container, book, "starting")
+    with runtime.trace.step("start gate"):
+        _open_gate(container, book)
+    observe(runtime, container, book, "started")
+    hooks = book.ledger.begin.get("hooks", {}).get("poststart")
+    if hooks:
+        _poststart(container, book, hooks)
+
+
+def _open_gate(container: Container, book: Book) -> None:
+    directory = container.directory
+    # Both before the byte is written: the init may execute, and so close its ends, at once.
+    errors = gate = -1
+    try:
+        errors = os.open(os.path.join(directory, ERROR_FIFO), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        gate = os.open(os.path.join(directory, START_FIFO), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        os.write(gate, b"s")
+        # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
+        book.record("status", status="started")
+        executed = check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=True)
+    except OSError as error:
+        # ENXIO: nobody reads the FIFO, so the init is gone.
+        raise KernelError.of("cannot start container: its init does not wait for start", error, where=container.id) from error
+    finally:
+        for fd in (errors, gate):
+            if fd >= 0:
+                os.close(fd)
+    if not executed:
+        raise WrongStatus("cannot start a container that has stopped", where=container.id, why="its init died at the start gate")
+
+
+def _poststart(container: Container, book: Book, hooks: list[dict[str, object]]) -> None:
+    from .lifecycle import run_hooks
+
+    state = container.state()
+    try:
+        run_hooks(book, "poststart", hooks, {k: state[k] for k in _HOOK_STATE if k in state}, container.bundle)
+    except CorelaunchError:
+        # runtime-spec 1.3.0, runtime.md: a failing poststart hook stops the container.
+        try:
+            container.process.signal(SIGKILL)
+        except WrongStatus:
+            pass  # it ended by itself meanwhile
+        raise
+
+
+_HOOK_STATE = ("ociVersion", "id", "status", "pid", "bundle", "annotations")
+
+
+def observe(runtime: Runtime, container: Container, book: Book, name: str) -> None:
+    """Tell the lifecycle plugins that this container was created with of a moment."""
+    plugins = book.ledger.begin.get("plugins")
+    if plugins:
+        from .moments import observe as tell
+
+        tell(runtime.registry, plugins, name, book, container.pid)

@@ -1,0 +1,198 @@
+"""Coming down: everything that the journal says is ours goes, in reverse order, and errors are collected.
+
+This one path serves a failed create, ``delete``, ``delete --force`` after a kill -9, and ``gc``. It trusts the
+journal alone: what was announced is undone, what was not announced was not made. Each undo takes "already gone"
+as success, and only then is its record dropped; the directory with the journal goes last.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from _signal import SIGKILL
+
+from .api import ProcessHandle
+from .backends import recall
+from .errors import CorelaunchError, PluginError, StateError, TeardownError
+from .kernel import pidfd, procfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .backends import Placed
+    from .plugins.registry import Registry
+    from .state.book import Book
+    from .state.ledger import OurProcess
+
+    Log = Callable[[str, str], None]
+
+#: How long a killed process may take to be gone: it can be held up by a slow unmount or a core dump.
+KILL_SECONDS = 10.0
+
+
+def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> None:
+    """Kill what is left of the container and undo every effect, newest first.
+
+    Args:
+        skip_missing: a plugin that is gone is skipped with a warning (``--force``); its record, and so the
+            state directory, stays for ``gc``.
+
+    Raises:
+        TeardownError: some effects could not be undone; all others were, and the records of these stay.
+        PluginError: a plugin is gone and ``skip_missing`` is not set; nothing was undone.
+    """
+    same_boot = book.ledger.begin.get("boot_id", procfs.boot_id()) == procfs.boot_id()
+    errors: list[Exception] = []
+    backends = _recall_all(book, registry, log, errors, skip_missing=skip_missing)
+    if same_boot:
+        _kill_everything(book, backends, errors)
+    for backend in backends:
+        effects = book.ledger.effects(backend.owner)
+        try:
+            backend.manager.destroy(backend.placement, effects)
+            for effect in effects:
+                book.gone(effect)
+        except Exception as error:
+            errors.append(_named(error, backend.owner))
+    if errors:
+        raise TeardownError(
+            "cannot remove container completely",
+            errors,
+            where=book.container_id,
+            hint="its journal is kept: try delete --force or gc again",
+        )
+
+
+def _recall_all(book: Book, registry: Registry, log: Log, errors: list[Exception], *, skip_missing: bool) -> list[Placed]:
+    """The backends that placed something, newest first."""
+    backends = []
+    for owner in reversed(book.ledger.placements):
+        try:
+            backends.append(recall(book.ledger.placements[owner], registry))
+        except PluginError as error:
+            if not skip_missing:
+                raise
+            log("warning", f"{error}; its part of container {book.container_id} stays for gc")
+            if book.ledger.effects(owner):
+                errors.append(error)
+    # Created cgroup, then RDT, then networks; undone networks last, as in the seed: cgroup, RDT, networks.
+    order = {"cgroup_manager": 0, "rdt_manager": 1, "network_strategy": 2}
+    return sorted(backends, key=lambda backend: order[backend.kind])
+
+
+def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]) -> None:
+    """Kill the processes that the journal names, then all that the cgroup holds; wait until they are gone."""
+    for process in reversed(book.ledger.processes):
+        try:
+            kill_process(process)
+        except (OSError, CorelaunchError) as error:
+            errors.append(error)
+    for backend in backends:
+        if backend.kind != "cgroup_manager" or not book.ledger.effects(backend.owner):
+            continue
+        try:
+            if "kill" in backend.manager.features:
+                backend.manager.kill(backend.placement)
+            else:
+                for pid in backend.manager.processes(backend.placement):
+                    kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
+        except (OSError, CorelaunchError) as error:
+            errors.append(_named(error, backend.owner))
+
+
+def kill_process(process: OurProcess) -> None:
+    """Kill a recorded process, with its whole group if it led one, if it is still that process."""
+    if process.process_group:
+        _kill_group(process)
+    kill_process_handle(process.handle)
+
+
+def kill_process_handle(handle: ProcessHandle) -> None:
+    """Kill one process and wait until it is gone; a pid that was reused is left alone.
+
+    Raises:
+        CorelaunchError: it survived SIGKILL for ten seconds.
+    """
+    if handle.start_time == 0 or procfs.start_time(handle.pid) != handle.start_time:
+        return
+    try:
+        fd = pidfd.open(handle.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The pid may have changed hands between the look and the open; after the open it cannot.
+        if procfs.start_time(handle.pid) != handle.start_time:
+            return
+        pidfd.send_signal(fd, SIGKILL)
+        if not pidfd.poll_exit(fd, KILL_SECONDS):
+            raise CorelaunchError("process does not die", where=str(handle.pid), why=f"still there after {KILL_SECONDS:g} s")
+        if procfs.parent_pid(handle.pid) == os.getpid():
+            pidfd.wait(fd, KILL_SECONDS)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _kill_group(process: OurProcess) -> None:
+    """Kill the members of a hook's process group, also when its leader is dead.
+
+    A number is not reused as long as a group of that number has members, so a group whose leader is ours, or
+    which has no leader any more and was there before, is ours.
+    """
+    leader_start = procfs.start_time(process.process_group)
+    if leader_start not in (0, process.handle.start_time):
+        return  # the number has a new owner
+    for pid in procfs.pids():
+        if procfs.process_group(pid) == process.process_group and procfs.start_time(pid) >= process.handle.start_time:
+            kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
+
+
+def run_poststop(book: Book, log: Log) -> None:
+    """Run the poststop hooks; each failure is a warning and the next one runs (runtime-spec, runtime.md, lifecycle 13)."""
+    hooks = book.ledger.begin.get("hooks", {}).get("poststop") or ()
+    if not hooks:
+        return
+    from .lifecycle import run_hooks
+
+    begin = book.ledger.begin
+    state = {"ociVersion": begin["oci_version"], "id": book.container_id, "status": "stopped", "bundle": begin["bundle"]}
+    if begin.get("annotations"):
+        state["annotations"] = begin["annotations"]
+    for hook in hooks:
+        try:
+            run_hooks(book, "poststop", [hook], state, begin["bundle"])
+        except CorelaunchError as error:
+            log("warning", str(error))
+
+
+def remove_directory(directory: str) -> None:
+    """Remove a container's state directory: plain files and FIFOs of ours, and the directory itself.
+
+    The journal goes last: as long as there is a file, there is a journal that says what it is.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    names.sort(key=lambda name: name == "journal")
+    for name in names:
+        path = os.path.join(directory, name)
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                raise StateError("cannot remove the state directory", where=path, why="there is a directory that is not ours")
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+
+
+def _named(error: Exception, owner: str) -> Exception:
+    if isinstance(error, CorelaunchError):
+        error.plugin = error.plugin or owner
+        return error
+    return PluginError(f"plugin {owner} failed", why=f"{type(error).__name__}: {error}", plugin=owner)
