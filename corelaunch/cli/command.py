@@ -1,0 +1,98 @@
+"""What a command is, and one call of it."""
+
+from __future__ import annotations
+
+from ..errors import KernelError, UsageError
+from ..records import Record
+from .options import Option, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from ..log import Log
+    from ..runtime import Runtime
+
+
+class Command(Record):
+    """One command: what the parser, the help text and the dispatcher need to know of it."""
+
+    name: str
+    #: How the arguments are written in the help text ("<container-id>").
+    arguments: str
+    description: str
+    run: Callable[[Call], int]
+    options: Sequence[Option] = ()
+    #: Fewest and most arguments; -1: no upper limit.
+    fewest: int = 1
+    most: int = 1
+    #: Options may follow arguments.
+    mixed: bool = True
+    #: Exit code when the command fails.
+    failure: int = 1
+
+
+class Call:
+    """One call of a command.
+
+    Attributes:
+        program: basename under which we were called, for texts.
+        settings: the global options.
+        options: the command's options.
+        given: names of the command's options that were on the command line.
+        arguments: the command's arguments.
+        log: where warnings and debug lines go.
+    """
+
+    def __init__(
+        self, command: Command, words: Sequence[str], *, program: str, settings: Mapping[str, Any], log: Log
+    ) -> None:
+        self.program = program
+        self.settings = settings
+        self.log = log
+        self.options, self.arguments, self.given = parse(command.options, words, mixed=command.mixed)
+        _check_arity(command, len(self.arguments))
+        self._runtime: Runtime | None = None
+
+    def runtime(self) -> Runtime:
+        """The runtime that the global options ask for; imported here because ``spec`` and ``--help`` need none."""
+        from ..runtime import Runtime
+
+        settings = self.settings
+        self._runtime = Runtime(
+            settings["root"],
+            cgroup_manager=settings["cgroup-manager"],
+            rdt_manager=settings["rdt-manager"],
+            plugins=settings["plugin"],
+            log=self.log.write,
+        )
+        return self._runtime
+
+    def write_trace(self) -> None:
+        """Write what ``--trace`` asked for, of a command that failed too.
+
+        Raises:
+            KernelError: the file cannot be written.
+        """
+        path = self.settings["trace"]
+        if path and self._runtime is not None:
+            try:
+                self._runtime.trace.write(path)
+            except OSError as error:
+                raise KernelError.of("cannot write the trace", error, where=path) from None
+
+
+def _check_arity(command: Command, count: int) -> None:
+    """Raise UsageError, in runc's words, unless ``count`` arguments are right for the command."""
+    if command.fewest == command.most:
+        if count == command.fewest:
+            return
+        wanted = f"exactly {command.fewest}"
+    elif count < command.fewest:
+        wanted = f"a minimum of {command.fewest}"
+    elif command.most >= 0 and count > command.most:
+        wanted = f"a maximum of {command.most}"
+    else:
+        return
+    raise UsageError(f'"{command.name}" requires {wanted} argument(s)', why=f"{count} given")

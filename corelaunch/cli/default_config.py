@@ -1,0 +1,98 @@
+"""The example configuration that ``spec`` writes: what a shell on a terminal needs, and what is kept from it.
+
+It means the same as what ``runc spec`` writes (a test compares them), so that a habit is not a surprise.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OCI_VERSION = "1.0.2"
+HOSTNAME = "corelaunch"
+
+_CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
+_CAPABILITY_SETS = ("bounding", "effective", "permitted", "ambient")
+_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm")
+
+_HARDENED = "nosuid noexec nodev"
+
+#: destination, type, source, options
+_MOUNTS = (
+    ("/proc", "proc", "proc", ""),
+    ("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
+    ("/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"),
+    ("/dev/shm", "tmpfs", "shm", f"{_HARDENED} mode=1777 size=65536k"),
+    ("/dev/mqueue", "mqueue", "mqueue", _HARDENED),
+    ("/sys", "sysfs", "sysfs", f"{_HARDENED} ro"),
+    ("/sys/fs/cgroup", "cgroup", "cgroup", f"{_HARDENED} relatime ro"),
+)
+#: Without a network namespace of its own the kernel refuses a new sysfs to a user namespace: the host's is bound.
+_ROOTLESS_SYS = ("/sys", "none", "/sys", f"rbind {_HARDENED} ro")
+#: Gid 5 (tty) is not mapped for an ordinary user.
+_ROOTLESS_PTS = ("/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620")
+
+_NAMESPACES = ("pid", "network", "ipc", "uts", "mount")
+_ROOTLESS_NAMESPACES = ("pid", "ipc", "uts", "mount", "user")
+
+#: Files that tell of the host or control it.
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/proc/scsi",
+)
+_READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def default_config(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str, Any]:
+    """The configuration; ``uid`` and ``gid`` become root of a rootless container."""
+    return {
+        "ociVersion": OCI_VERSION,
+        "process": {
+            "terminal": True,
+            "user": {"uid": 0, "gid": 0},
+            "args": ["sh"],
+            "env": list(_ENVIRONMENT),
+            "cwd": "/",
+            "capabilities": {one: list(_CAPABILITIES) for one in _CAPABILITY_SETS},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": HOSTNAME,
+        "mounts": _mounts(rootless),
+        "linux": _linux(rootless, uid, gid),
+    }
+
+
+def _mounts(rootless: bool) -> list[dict[str, Any]]:
+    replaced = {mount[0]: mount for mount in (_ROOTLESS_SYS, _ROOTLESS_PTS)} if rootless else {}
+    entries = []
+    for mount in _MOUNTS:
+        destination, kind, source, options = replaced.get(mount[0], mount)
+        entry: dict[str, Any] = {"destination": destination, "type": kind, "source": source}
+        if options:
+            entry["options"] = options.split()
+        entries.append(entry)
+    return entries
+
+
+def _linux(rootless: bool, uid: int, gid: int) -> dict[str, Any]:
+    linux: dict[str, Any] = {}
+    if rootless:
+        linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
+        linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
+    else:
+        linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    linux["namespaces"] = [{"type": kind} for kind in (_ROOTLESS_NAMESPACES if rootless else _NAMESPACES)]
+    linux["maskedPaths"] = list(_MASKED)
+    linux["readonlyPaths"] = list(_READONLY)
+    return linux

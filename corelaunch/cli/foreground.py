@@ -1,0 +1,92 @@
+"""Waiting for a process in the foreground: signals are passed on, a terminal is proxied."""
+
+from __future__ import annotations
+
+import _signal
+
+from ..errors import CorelaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any
+
+    from ..process import Process
+
+#: Not passed on: they cannot be caught, concern our own children and pipes, or mean a fault of this very program.
+_KEPT = frozenset(
+    (
+        _signal.SIGKILL,
+        _signal.SIGSTOP,
+        _signal.SIGCHLD,
+        _signal.SIGPIPE,
+        _signal.SIGSEGV,
+        _signal.SIGBUS,
+        _signal.SIGFPE,
+        _signal.SIGILL,
+        _signal.SIGTRAP,
+        _signal.SIGSYS,
+        _signal.SIGURG,
+    )
+)
+#: The C library keeps the two signals below SIGRTMIN for itself.
+_LAST = 64
+
+
+def forwardable() -> Iterator[int]:
+    """Numbers of all signals that are passed on."""
+    for number in range(1, _LAST + 1):
+        if number not in _KEPT and not 32 <= number < _signal.SIGRTMIN:
+            yield number
+
+
+class SignalForwarding:
+    """Context manager: every forwardable signal that we get goes to the process; SIGWINCH resizes its terminal."""
+
+    def __init__(self, process: Process, terminal: int = -1) -> None:
+        self._process = process
+        self._terminal = terminal
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in forwardable():
+            self._before[number] = _signal.signal(number, self._forward)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+
+    def _forward(self, number: int, _frame: object) -> None:
+        if number == _signal.SIGWINCH and self._process.master_fd >= 0:
+            from ..terminal import copy_size
+
+            if self._terminal >= 0:
+                copy_size(self._terminal, self._process.master_fd)
+            return
+        try:
+            self._process.signal(number)
+        except (OSError, CorelaunchError):
+            # It has just ended: the signal came too late, and the wait that is under way will say so.
+            return
+
+
+def wait_in_foreground(process: Process) -> int:
+    """Wait for a process whose stdio is ours, or whose terminal we proxy.
+
+    Returns:
+        its exit code, 128+N if signal N ended it.
+    """
+    if process.master_fd < 0:
+        with SignalForwarding(process):
+            return process.wait()
+    from ..terminal import Proxy, RawTerminal, copy_size, plain_newlines, terminal_of
+
+    terminal = terminal_of(0, 1, 2)
+    if terminal >= 0:
+        copy_size(terminal, process.master_fd)
+    if terminal_of(1) < 0:
+        plain_newlines(process.master_fd)
+    with SignalForwarding(process, terminal), RawTerminal(0):
+        Proxy(process.master_fd, process.pidfd).run()
+        return process.wait()

@@ -1,0 +1,29 @@
+"""``gc``: finish what killed or crashed runtimes left behind."""
+
+from __future__ import annotations
+
+from .command import Call, Command
+from .options import FLAG, Option
+from .output import compact, table, write
+
+
+def run(call: Call) -> int:
+    """Undo every abandoned launch; the exit code is 1 if something of one could not be removed."""
+    outcome = call.runtime().gc()
+    if call.options["json"]:
+        write(compact([{"id": container_id, "outcome": text} for container_id, text in outcome]) + "\n")
+    elif outcome:
+        write(table(("ID", "OUTCOME"), outcome))
+    return 0 if all(text == "removed" for _, text in outcome) else 1
+
+
+COMMAND = Command(
+    "gc",
+    "",
+    """Looks at every container below the state root, and removes those whose create or delete was cut short (killed
+runtime, power cut), with all that was made for them. Containers that are in order are left alone.""",
+    run,
+    (Option("json", "print JSON", FLAG),),
+    fewest=0,
+    most=0,
+)

@@ -1,0 +1,182 @@
+"""The command line's entry: global options, the verb, and what becomes of an exception.
+
+Only the module of the verb at hand is imported, and what it needs. No exception leaves :func:`main`: whatever it
+is, it becomes one line (see ``corelaunch.log``) and an exit code.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import sys
+
+from ..errors import CorelaunchError, UsageError
+from ..log import Log
+from .command import Call
+from .options import FLAG, LIST, Option, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
+    from .command import Command
+
+#: Every command and what it does, in one line.
+COMMANDS = {
+    "create": "create a container",
+    "start": "run the user's process in a created container",
+    "run": "create and run a container",
+    "exec": "run one more process in a container",
+    "state": "print the state of a container",
+    "list": "list the containers below the state root",
+    "kill": "send a signal (default: SIGTERM) to a container's init",
+    "delete": "delete a container and all it holds",
+    "spec": "write an example config.json",
+    "plan": "print what create would do, and which plugin would do it",
+    "plugins": "list the installed plugins, their features and their health",
+    "gc": "undo what killed or crashed launches left behind",
+}
+
+GLOBAL_OPTIONS = (
+    Option("debug", "write debug lines to the log", FLAG),
+    Option("log", "append log lines to this file instead of stderr"),
+    Option("log-format", "format of the log: text or json", default="text"),
+    Option("root", "state root (default: /run/corelaunch, or $XDG_RUNTIME_DIR/corelaunch for a user)", metavar="dir"),
+    Option("systemd-cgroup", 'as --cgroup-manager systemd; cgroupsPath is then "slice:prefix:name"', FLAG),
+    Option("rootless", "ignore cgroup permission errors: true, false or auto", default="auto"),
+    Option("cgroup-manager", "plugin that makes cgroups", metavar="name"),
+    Option("rdt-manager", "plugin that makes Intel RDT groups", metavar="name"),
+    Option("plugin", "lifecycle plugin to call (repeatable)", LIST, metavar="name"),
+    Option("trace", "write the time of each step to this file", metavar="file"),
+    Option("help h", "print this help", FLAG),
+    Option("version v", "print the version", FLAG),
+)
+
+#: Exit code for a word that is no command; runc's.
+NO_SUCH_COMMAND = 3
+INTERRUPTED = 128 + int(_signal.SIGINT)
+
+
+def main(words: Sequence[str], program: str = "corelaunch") -> int:
+    """Do what a command line says.
+
+    Args:
+        words: the command line without the program's name.
+        program: basename under which we were called, for texts.
+
+    Returns:
+        the exit code.
+    """
+    log = Log(program=program)
+    failure = 1
+    try:
+        settings, rest, _ = parse(GLOBAL_OPTIONS, words, mixed=False)
+        log = Log(settings["log"], settings["log-format"], debug=settings["debug"], program=program)
+        if settings["version"] or settings["help"] or not rest or rest[0] in ("help", "h"):
+            return _inform(settings, rest, program)
+        command = _load(rest[0])
+        if command is None:
+            log.failure(f"No help topic for '{rest[0]}'")
+            return NO_SUCH_COMMAND
+        if _asks_for_help(command, rest[1:]):
+            return _inform(settings, ["help", rest[0]], program)
+        _check_settings(settings)
+        call = Call(command, rest[1:], program=program, settings=settings, log=log)
+        failure = command.failure
+        code = _run(command, call)
+        log.success()
+        return code
+    except CorelaunchError as error:
+        log.failure(str(error))
+        return failure
+    except KeyboardInterrupt:
+        log.failure("interrupted")
+        return INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - the last line of defence
+        _log_traceback(log)
+        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
+        return failure
+
+
+def entry() -> NoReturn:
+    """Run the command line of this process and exit, without the interpreter's own finalisation (3 ms)."""
+    _keep_low_descriptors()
+    # A caller that ignores SIGCHLD would have the kernel reap our children, and their exit codes would be lost.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    code = 1
+    try:
+        code = main(sys.argv[1:], os.path.basename(sys.argv[0]) or "corelaunch")
+    finally:
+        # Also when the installation is so broken that not even an error can be written: no traceback.
+        os._exit(code)
+
+
+def _keep_low_descriptors() -> None:
+    """Open /dev/null as 0, 1 and 2 where the caller closed them: else the log or a socket would become stdout."""
+    while True:
+        fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
+
+
+def _load(verb: str) -> Command | None:
+    if verb not in COMMANDS:
+        return None
+    module: Any = __import__(f"{__package__}.{verb}", fromlist=("COMMAND",))
+    command: Command = module.COMMAND
+    return command
+
+
+def _run(command: Command, call: Call) -> int:
+    try:
+        return command.run(call)
+    finally:
+        call.write_trace()
+
+
+def _asks_for_help(command: Command, words: Sequence[str]) -> bool:
+    for word in words:
+        if word in ("--help", "-h", "-help", "--h"):
+            return True
+        if word == "--" or (not command.mixed and not word.startswith("-")):
+            return False
+    return False
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Refuse global options that contradict each other; fold ``--systemd-cgroup`` into ``--cgroup-manager``."""
+    if settings["rootless"] not in ("true", "false", "auto"):
+        raise UsageError("invalid --rootless", where=settings["rootless"], hint="use true, false or auto")
+    if settings["systemd-cgroup"]:
+        if settings["cgroup-manager"] not in ("", "systemd"):
+            raise UsageError("--systemd-cgroup contradicts --cgroup-manager", where=settings["cgroup-manager"])
+        settings["cgroup-manager"] = "systemd"
+
+
+def _inform(settings: Mapping[str, Any], rest: Sequence[str], program: str) -> int:
+    from . import help as help_text
+    from .output import write
+
+    if settings["version"] and not settings["help"]:
+        write(help_text.version(program))
+        return 0
+    topic = rest[1] if len(rest) > 1 and rest[0] in ("help", "h") else ""
+    if topic == "":
+        write(help_text.overview(program, GLOBAL_OPTIONS, COMMANDS))
+        return 0
+    command = _load(topic)
+    if command is None:
+        raise UsageError(f"No help topic for '{topic}'")
+    write(help_text.of_command(program, command, COMMANDS[topic]))
+    return 0
+
+
+def _log_traceback(log: Log) -> None:
+    if log.debug:
+        from traceback import format_exc
+
+        for line in format_exc().splitlines():
+            log.write("debug", line)

@@ -1,0 +1,52 @@
+"""Printing on stdout: text, aligned tables, JSON in the two shapes that callers of runc know."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+
+def write(text: str) -> None:
+    """Write to stdout, completely.
+
+    Raises:
+        KernelError: it cannot be written (closed pipe, full disk).
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError as error:
+        raise KernelError.of("cannot write to stdout", error) from None
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int = 12, gap: int = 3) -> str:
+    """Columns padded with blanks to the widest cell, as Go's tabwriter does for runc; the last one is not padded."""
+    lines = [header, *rows]
+    widths = [max(narrowest, *(len(line[column]) + gap for line in lines)) for column in range(len(header) - 1)]
+    return "".join("".join(cell.ljust(width) for cell, width in zip(line, widths)) + line[-1] + "\n" for line in lines)
+
+
+def compact(value: Any) -> str:
+    """JSON on one line, without blanks."""
+    from ..jsontext import dumps
+
+    return dumps(value)
+
+
+def indented(value: Any, unit: str = "  ", level: int = 0) -> str:
+    """JSON with one member a line, indented by ``unit``; an empty object or array stays on its line."""
+    inner = "\n" + unit * (level + 1)
+    outer = "\n" + unit * level
+    if isinstance(value, dict) and value:
+        members = (f"{compact(str(key))}: {indented(item, unit, level + 1)}" for key, item in value.items())
+        return "{" + inner + ("," + inner).join(members) + outer + "}"
+    if isinstance(value, (list, tuple)) and value:
+        return "[" + inner + ("," + inner).join(indented(item, unit, level + 1) for item in value) + outer + "]"
+    return compact(value)

@@ -1,0 +1,41 @@
+"""``run``: create, start, and in the foreground wait for the container and delete it."""
+
+from __future__ import annotations
+
+from .command import Call, Command
+from .foreground import wait_in_foreground
+from .launch import LAUNCH_OPTIONS, bundle_of, create_keywords
+from .options import FLAG, Option
+
+
+def run(call: Call) -> int:
+    """Run the container; the exit code is that of its process, 128+N if signal N ended it."""
+    options = call.options
+    keywords = create_keywords(call, detached=options["detach"])
+    runtime = call.runtime()
+    container_id, bundle = call.arguments[0], bundle_of(call)
+    if not options["detach"]:
+        return runtime.run(container_id, bundle, attend=wait_in_foreground, keep=options["keep"], **keywords)
+    container = runtime.create(container_id, bundle, **keywords)
+    try:
+        container.start()
+    except BaseException:
+        container.delete(force=True)
+        raise
+    return 0
+
+
+COMMAND = Command(
+    "run",
+    "<container-id>",
+    """Makes the container of a bundle and runs the process of its config.json. In the foreground, the default, the
+caller's terminal or stdio is the container's, signals are passed on, the exit code is the process's own (128+N
+if signal N ended it), and the container is deleted at the end.""",
+    run,
+    (
+        *LAUNCH_OPTIONS,
+        Option("detach d", "return as soon as the process runs", FLAG),
+        Option("keep", "do not delete the container when its process has ended", FLAG),
+        Option("no-subreaper", "accepted and without effect: this runtime never makes itself a subreaper", FLAG),
+    ),
+)

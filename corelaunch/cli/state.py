@@ -1,0 +1,33 @@
+"""``state``: the OCI state of a container as JSON."""
+
+from __future__ import annotations
+
+from .command import Call, Command
+from .output import indented, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+#: The members in runc's order; annotations only if there are any.
+MEMBERS = ("ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner")
+
+
+def ordered(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state with its members in runc's order."""
+    return {name: state[name] for name in MEMBERS if name in state and (name != "annotations" or state[name])}
+
+
+def run(call: Call) -> int:
+    """Print the state, without a final newline, as runc does."""
+    write(indented(ordered(call.runtime().load(call.arguments[0]).state())))
+    return 0
+
+
+COMMAND = Command(
+    "state",
+    "<container-id>",
+    """Prints what the runtime specification calls the state: id, pid, status, bundle, annotations and more.""",
+    run,
+)
