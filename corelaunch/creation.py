@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 
-def create(runtime: Runtime, prepared: Prepared, io: ProcessIO, *, pid_file: str = "", console_socket: str = "") -> Container:
+def create(
+    runtime: Runtime,
+    prepared: Prepared,
+    io: ProcessIO,
+    *,
+    pid_file: str = "",
+    console_socket: str = "",
+    detached: bool = False,
+) -> Container:
     """Make the container that ``prepared`` describes.
 
     Raises:
@@ -32,7 +40,15 @@ def create(runtime: Runtime, prepared: Prepared, io: ProcessIO, *, pid_file: str
     """
     terminal = prepared.plan.has_console
     if console_socket and not terminal:
-        raise ConfigError("a console socket needs a terminal", where="process.terminal", why="it is not true")
+        raise ConfigError(
+            "cannot use console socket if runc will not detach or allocate tty", where="process.terminal", why="it is not true"
+        )
+    if terminal and detached and not console_socket:
+        raise ConfigError(
+            "cannot allocate tty if runc will detach without setting console socket",
+            where="process.terminal",
+            hint="give a console socket, or set it to false",
+        )
     book = _begin(runtime, prepared)
     launch = lifecycle.Launch(book, prepared.backends, prepared.config, prepared.bundle, runtime.log, runtime.trace)
     process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))

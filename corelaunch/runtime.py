@@ -71,6 +71,7 @@ class Runtime:
         console_socket: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
+        detached: bool = False,
     ) -> Container:
         """Create a container: everything is made, its init waits for :meth:`Container.start`.
 
@@ -81,6 +82,7 @@ class Runtime:
             networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or ``{"type": "veth", …}``.
             pid_file: where to write the init's pid, "" nowhere.
             console_socket: unix socket that gets the pty master of a container with ``process.terminal``.
+            detached: the caller will not keep the pty master, so a terminal without a console socket is refused.
 
         Raises:
             ContainerExists: the id is taken; that container is untouched.
@@ -97,7 +99,9 @@ class Runtime:
             self.log("warning", warning)
         from .creation import create
 
-        return create(self, prepared, io or ProcessIO(), pid_file=pid_file, console_socket=console_socket)
+        return create(
+            self, prepared, io or ProcessIO(), pid_file=pid_file, console_socket=console_socket, detached=detached
+        )
 
     def run(
         self,
