@@ -1,0 +1,1 @@
+"""Thin typed doors to kernel interfaces. Each raises OSError with the kernel's errno unless it says otherwise."""

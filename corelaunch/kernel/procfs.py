@@ -1,0 +1,96 @@
+"""What /proc tells about a process (proc(5)), and the id maps that are written there (user_namespaces(7))."""
+
+from __future__ import annotations
+
+import os
+
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_LIMIT = 65536
+_STATE = 0
+_PARENT = 1
+_START_TIME = 19
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks after boot (field 22 of /proc/PID/stat); 0 if there is none."""
+    return int(_stat(pid)[_START_TIME] or 0)
+
+
+def state_letter(pid: int) -> str:
+    """R, S, D, Z, T, t, X or I (field 3 of /proc/PID/stat); "" if there is no such process."""
+    return _stat(pid)[_STATE]
+
+
+def parent_pid(pid: int) -> int:
+    """The parent's pid (field 4 of /proc/PID/stat); 0 if there is no such process, or its parent is out of sight."""
+    return int(_stat(pid)[_PARENT] or 0)
+
+
+def status_fields(pid: int) -> dict[str, str]:
+    """/proc/PID/status as name -> value without blanks at its ends; {} if there is no such process."""
+    lines = _lines(f"/proc/{pid}/status")
+    return {name: value.strip() for name, separator, value in (line.partition(":") for line in lines) if separator}
+
+
+def boot_id() -> str:
+    """The random id of this boot: what a journal of another boot describes is gone (random(4))."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def cgroups_of(pid: int | str) -> dict[str, str]:
+    """Controllers -> path of the process's cgroup in that hierarchy (cgroups(7)); {} if there is no such process.
+
+    The controllers stand as the kernel writes them: "cpu,cpuacct", "name=systemd", and "" for cgroup v2. ``pid`` may
+    be "self".
+    """
+    groups = {}
+    for line in _lines(f"/proc/{pid}/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        groups[controllers] = path
+    return groups
+
+
+def write_id_map(pid: int, name: str, text: str) -> None:
+    """Write ``uid_map``, ``gid_map`` or ``setgroups`` of a process in a new user namespace.
+
+    The kernel takes a map once and in one write(2).
+
+    Raises:
+        OSError: EPERM (we lack the right, or it is written already), EINVAL (the map is wrong).
+    """
+    if name not in ("uid_map", "gid_map", "setgroups"):
+        raise ValueError(f"no id map is called {name!r}")
+    fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on: the second, the command, may hold blanks and brackets."""
+    text = _read(f"/proc/{pid}/stat")
+    return text[text.rindex(")") + 2 :].split(" ") if text else [""] * (_START_TIME + 1)
+
+
+def _lines(path: str) -> list[str]:
+    # Not splitlines(): names may hold form feeds and other characters that it takes for ends of lines.
+    return [line for line in _read(path).split("\n") if line]
+
+
+def _read(path: str) -> str:
+    """The whole file; "" when the process is gone, before or while it is read."""
+    try:
+        fd = os.open(path, _READ)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    try:
+        chunks = []
+        while chunk := os.read(fd, _LIMIT):
+            chunks.append(chunk)
+        return os.fsdecode(b"".join(chunks))
+    except ProcessLookupError:
+        return ""
+    finally:
+        os.close(fd)

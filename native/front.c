@@ -1,0 +1,153 @@
+/*
+ * front.c: the installed command `corelaunch`. It finds the environment that it is installed in from its own path,
+ * and becomes that environment's interpreter, isolated, running corelaunch/__main__.py.
+ *
+ * A script cannot do this: pip rewrites the interpreter line of scripts and drops its options, and without -I and -S
+ * whoever sets PYTHONPATH, a user site, a .pth file or the working directory runs code as root.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NEWEST_MINOR 60 /* of the Python 3.x that are looked for, newest first */
+#define OLDEST_MINOR 11
+#define OWN_ARGUMENTS 6 /* python -I -S -X utf8 main */
+
+struct launch {
+    char interpreter[PATH_MAX];
+    char main[PATH_MAX];
+};
+
+static _Noreturn void fail(const char *format, ...)
+{
+    char line[2 * PATH_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    const int size = vsnprintf(line, sizeof line - 1, format, arguments);
+    va_end(arguments);
+    if (size > 0) {
+        const size_t length = (size_t)size < sizeof line - 1 ? (size_t)size : sizeof line - 2;
+        line[length] = '\n';
+        if (write(STDERR_FILENO, line, length + 1) < 0)
+            _exit(2);
+    }
+    _exit(1);
+}
+
+/* The path made of the parts, if something is there that can be used so (access(2)); else `into` is empty. */
+__attribute__((format(printf, 3, 4))) static bool exists(char into[PATH_MAX], int how, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    const int size = vsnprintf(into, PATH_MAX, format, arguments);
+    va_end(arguments);
+    if (size > 0 && size < PATH_MAX && access(into, how) == 0)
+        return true;
+    into[0] = '\0';
+    return false;
+}
+
+static void own_directory(char directory[PATH_MAX])
+{
+    const ssize_t size = readlink("/proc/self/exe", directory, PATH_MAX - 1);
+
+    if (size < 0)
+        fail("corelaunch: cannot start: /proc/self/exe: %s", strerror(errno));
+    directory[size] = '\0';
+    char *slash = strrchr(directory, '/');
+    if (!slash || slash == directory)
+        fail("corelaunch: cannot start: %s is not in the bin directory of a Python environment", directory);
+    *slash = '\0';
+}
+
+static bool find_interpreter(struct launch *launch, const char *bin, int minor)
+{
+    /* Debian's pip installs for /usr/bin/python3 below /usr/local. */
+    const char *directories[] = {bin, strcmp(bin, "/usr/local/bin") == 0 ? "/usr/bin" : NULL};
+
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0] && directories[i]; i++)
+        if ((minor && exists(launch->interpreter, X_OK, "%s/python3.%d", directories[i], minor)) ||
+            exists(launch->interpreter, X_OK, "%s/python3", directories[i]))
+            return true;
+    return false;
+}
+
+static bool find_package(struct launch *launch, const char *prefix, int minor)
+{
+    static const char *const libraries[] = {"lib", "lib64"};
+    static const char *const packages[] = {"site-packages", "dist-packages"};
+
+    for (int i = 0; i < 4; i++)
+        if (exists(launch->main, R_OK, "%s/%s/python3.%d/%s/corelaunch/__main__.py", prefix, libraries[i % 2], minor,
+                   packages[i / 2]))
+            return true;
+    return false;
+}
+
+static void find(struct launch *launch)
+{
+    char bin[PATH_MAX];
+    char prefix[PATH_MAX];
+
+    own_directory(bin);
+    snprintf(prefix, sizeof prefix, "%s", bin);
+    *strrchr(prefix, '/') = '\0';
+    for (int minor = NEWEST_MINOR; minor >= OLDEST_MINOR; minor--)
+        if (find_package(launch, prefix, minor)) {
+            if (find_interpreter(launch, bin, minor))
+                return;
+            fail("corelaunch: cannot start: %s/python3: no such interpreter", bin);
+        }
+    /* The Debian package: one directory for every Python 3 of the system. */
+    if (strcmp(prefix, "/usr") == 0 &&
+        exists(launch->main, R_OK, "/usr/lib/python3/dist-packages/corelaunch/__main__.py") &&
+        find_interpreter(launch, bin, 0))
+        return;
+    fail("corelaunch: cannot start: no package corelaunch below %s/lib/python3.*", prefix);
+}
+
+/* Variables that change how the interpreter is loaded or what it executes; nothing of ours reads them. */
+static bool is_dangerous(const char *entry)
+{
+    static const char *const names[] = {"LD_", "PYTHON", "GCONV_PATH=", "LOCPATH=", "MALLOC_", "GLIBC_TUNABLES="};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static void clean_environment(char **environment)
+{
+    char **kept = environment;
+
+    for (char **entry = environment; *entry; entry++)
+        if (!is_dangerous(*entry))
+            *kept++ = *entry;
+    *kept = NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct launch launch;
+    char **arguments = calloc((size_t)argc + OWN_ARGUMENTS + 1, sizeof *arguments);
+
+    if (!arguments)
+        fail("corelaunch: cannot start: %s", strerror(errno));
+    find(&launch);
+    clean_environment(environ);
+    const char *own[OWN_ARGUMENTS] = {launch.interpreter, "-I", "-S", "-X", "utf8", launch.main};
+    memcpy(arguments, own, sizeof own);
+    for (int i = 1; i < argc; i++)
+        arguments[OWN_ARGUMENTS + i - 1] = argv[i];
+    execve(launch.interpreter, arguments, environ);
+    fail("corelaunch: cannot start: %s: %s", launch.interpreter, strerror(errno));
+}

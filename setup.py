@@ -1,0 +1,66 @@
+"""Builds what pyproject.toml cannot say: the two cffi modules, the static corelaunch-init and the static front."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FRONT = os.path.join("native", "build", "corelaunch")
+
+
+class BuildNative(build_ext):
+    """build_ext that also builds the two programs in C, which are linked statically with musl."""
+
+    def run(self) -> None:
+        """Build everything; with --inplace corelaunch-init lands in the checkout's own package."""
+        super().run()
+        package = os.path.join(HERE if self.inplace else os.path.abspath(self.build_lib), "corelaunch")
+        build_program("build-init.sh", os.path.join(package, "_libexec", "corelaunch-init"))
+        build_program("build-front.sh", os.path.join(HERE, FRONT))
+
+    def get_outputs(self) -> list[str]:
+        """Also name the program, so that uninstalling removes it."""
+        return [*super().get_outputs(), os.path.join(self.build_lib, "corelaunch", "_libexec", "corelaunch-init")]
+
+
+def build_program(script: str, target: str) -> None:
+    """Make ``target`` with ``native/SCRIPT``; its failure is ours."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if not os.path.exists(os.path.join(HERE, "native", script)):
+        print("skipped", script)
+        return
+    try:
+        subprocess.run(["sh", os.path.join(HERE, "native", script), target], check=True)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"native/{script} failed with {error.returncode}: is musl-gcc installed? (Debian: musl-tools)")
+
+
+def cffi_modules() -> list[str]:
+    """_native always; _seccomp where libseccomp's header is, or corelaunch does without seccomp and says so."""
+    modules = ["native/build_native.py:ffi"]
+    if has_header("seccomp.h"):
+        modules.append("native/build_seccomp.py:ffi")
+    else:
+        print("corelaunch: seccomp.h is missing (Debian: libseccomp-dev), building without seccomp", file=sys.stderr)
+    return modules
+
+
+def has_header(name: str) -> bool:
+    """Whether the C compiler finds this header."""
+    compiler = os.environ.get("CC", "cc").split()
+    probe = subprocess.run([*compiler, "-E", "-x", "c", "-"], input=f"#include <{name}>\n".encode(), capture_output=True)
+    return probe.returncode == 0
+
+
+setup(
+    cffi_modules=cffi_modules(),
+    cmdclass={"build_ext": BuildNative},
+    # A program cannot be among `scripts`: setuptools reads those as text.
+    data_files=[("bin", [FRONT])],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
