@@ -277,7 +277,7 @@ class CgroupManager(Backend):
 
     Features: ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
-    ``update`` (set_resources again on a running container).
+    ``update`` (set_resources again on a running container), ``self-join`` (open_join_files).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.
     """
 
@@ -304,6 +304,15 @@ class CgroupManager(Backend):
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """Move a process into the cgroup, in every hierarchy of the placement. Already there is success."""
         raise NotImplementedError
+
+    def open_join_files(self, placement: CgroupPlacement) -> list[int]:
+        """Open the files through which a blocked single-threaded process joins by writing "0" itself; at most 16.
+
+        On cgroup v1 that is ``tasks`` of each hierarchy, and it is worth it: the kernel waits an RCU grace period
+        (5 ms and more) for a pid written to cgroup.procs, and not for a thread that moves itself. Core closes the
+        descriptors. Where the process is born in the cgroup (v2, CLONE_INTO_CGROUP) nothing is to be opened.
+        """
+        raise self.unsupported("open_join_files", "self-join")
 
     def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """Write the limits of an OCI ``linux.resources`` object; an absent property is left as it is.

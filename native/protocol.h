@@ -20,10 +20,14 @@
 
 /*
  * The sync socket is a SOCK_SEQPACKET pair: one datagram is one message, at most CL_MESSAGE_LIMIT bytes,
- * this header and then `length` bytes of payload. `sequence` counts the messages of one sender from 1.
+ * this header and then `length` bytes of payload. `sequence` counts the messages of one sender from 1; stage 0
+ * and stage 2 are two senders. Stage 2 waits until stage 0 has sent STAGE2 (a pipe that stage 0 closes), so that
+ * INIT_ALIVE never overtakes it.
  *
  *   message            direction       payload             descriptors            answered by
- *   HELLO              init -> parent  cl_hello            -                      BOOTSTRAP
+ *   HELLO              init -> parent  cl_hello            -                      (CGROUPS) BOOTSTRAP
+ *   CGROUPS            parent -> init  -                   "tasks" files to join CGROUPS_JOINED
+ *   CGROUPS_JOINED     init -> parent  -                   -                      BOOTSTRAP
  *   BOOTSTRAP          parent -> init  cl_bootstrap        namespaces to join     (MAPPINGS_WANTED) STAGE2
  *   MAPPINGS_WANTED    init -> parent  -                   -                      MAPPINGS_WRITTEN
  *   MAPPINGS_WRITTEN   parent -> init  -                   -                      -
@@ -56,7 +60,9 @@ enum cl_message_type {
     CL_MSG_READY = 13,
     CL_MSG_RUN = 14,
     CL_MSG_LOG = 15,
-    CL_MSG_ERROR = 16
+    CL_MSG_ERROR = 16,
+    CL_MSG_CGROUPS = 17,       /* stage 0 writes "0" to each descriptor: joining by itself, by "tasks", it need not wait for an */
+    CL_MSG_CGROUPS_JOINED = 18 /* RCU grace period (5 ms), which a write of its pid to cgroup.procs by anybody must (cgroup v1) */
 };
 
 struct cl_message {
