@@ -136,7 +136,7 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         if cgroup is not None and cgroup.manager.needs_process:
             launch.call(cgroup, "create", cgroup.request, stage0, launch.context(cgroup))
         elif cgroup is not None:
-            launch.call(cgroup, "add_process", stage0)
+            _join_cgroup(launch, cgroup, process, stage0)
     with launch.step("affinity"):
         _reset_affinity(stage0, launch.log)
     with launch.step("rdt join"):
@@ -144,7 +144,6 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
             launch.call(rdt, "create", rdt.request, launch.context(rdt))
             launch.call(rdt, "add_process", stage0)
     with launch.step("bootstrap"):
-        process.greet()
         init = process.bootstrap()
         launch.book.process("init", init)
         process.await_alive()
@@ -180,7 +179,21 @@ def _spawn(launch: Launch, process: InitProcess, io: ProcessIO) -> ProcessHandle
             os.close(unified)
     # Recorded while it is blocked. Killed before this line, we leave a stage 0 that sees the end of our socket.
     launch.book.process("stage 0", stage0)
+    process.greet()
     return stage0
+
+
+def _join_cgroup(launch: Launch, cgroup: Placed, process: ParentProcess, stage0: ProcessHandle) -> None:
+    """Put the blocked stage 0 into its cgroup: by itself where the manager can arrange that, else by its pid."""
+    if "self-join" not in cgroup.manager.features:
+        launch.call(cgroup, "add_process", stage0)
+        return
+    files = launch.call(cgroup, "open_join_files")
+    try:
+        process.join_cgroups(files)
+    finally:
+        for fd in files:
+            os.close(fd)
 
 
 def _send_plan(launch: Launch, process: InitProcess) -> None:
@@ -248,11 +261,11 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
             if unified >= 0:
                 os.close(unified)
         launch.book.process("exec", stage0)
+        process.greet()
     with trace.step("cgroup join"):
         if cgroup is not None:
-            launch.call(cgroup, "add_process", stage0)
+            _join_cgroup(launch, cgroup, process, stage0)
     with trace.step("bootstrap"):
-        process.greet()
         handle = process.bootstrap()
         launch.book.process("exec", handle)
         process.await_alive()

@@ -114,6 +114,13 @@ class ParentProcess:
                 hint="reinstall corelaunch",
             )
 
+    def join_cgroups(self, files: Sequence[int]) -> None:
+        """Let the blocked stage 0 join cgroup v1 hierarchies by itself, through ``files`` ("tasks" of each)."""
+        if files:
+            self.channel.machine.cgroups_sent()
+            self.channel.send("CGROUPS", b"", files)
+            self.channel.expect("CGROUPS_JOINED")
+
     def bootstrap(self) -> ProcessHandle:
         """Let stage 0 go: it joins and makes namespaces, we write the id maps, stage 2 comes back.
 

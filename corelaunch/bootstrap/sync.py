@@ -33,14 +33,19 @@ MESSAGES = {
     "RUN": lib.CL_MSG_RUN,
     "LOG": lib.CL_MSG_LOG,
     "ERROR": lib.CL_MSG_ERROR,
+    "CGROUPS": lib.CL_MSG_CGROUPS,
+    "CGROUPS_JOINED": lib.CL_MSG_CGROUPS_JOINED,
 }
 NAMES = {number: name for name, number in MESSAGES.items()}
 
 #: (phase, message of the child, next phase, descriptors that come with it). "" as message is the end of sync.
 TABLE = (
     ("spawned", "HELLO", "greeted", 0),
+    ("greeted", "CGROUPS_JOINED", "joined", 0),
     ("greeted", "MAPPINGS_WANTED", "mapped", 0),
     ("greeted", "STAGE2", "staged", 1),
+    ("joined", "MAPPINGS_WANTED", "mapped", 0),
+    ("joined", "STAGE2", "staged", 1),
     ("mapped", "STAGE2", "staged", 1),
     ("staged", "INIT_ALIVE", "alive", -1),
     ("alive", "SOURCE_WANTED", "alive", 0),
@@ -73,7 +78,7 @@ class SyncMachine:
         self._logs = 0
         self._netlink = netlink
         self._sources = {index for index, operation in enumerate(plan.operations) if operation.flags & lib.CL_FLAG_FROM_PARENT}
-        self._forbidden = set()
+        self._forbidden = {"CGROUPS_JOINED"}
         if plan.uid_map is None:
             self._forbidden.add("MAPPINGS_WANTED")
         if not plan.has_console:
@@ -102,6 +107,10 @@ class SyncMachine:
             raise ProtocolError("unexpected descriptors from the child", where=name, why=f"{descriptors} came, {expected} belong to it")
         return name
 
+    def cgroups_sent(self) -> None:
+        """From here on the child owes us one CGROUPS_JOINED, before anything else."""
+        self._forbidden.discard("CGROUPS_JOINED")
+
     def end(self) -> None:
         """Take the end of sync.
 
@@ -125,7 +134,7 @@ class SyncMachine:
     def _advance(self, name: str) -> int:
         after = _NEXT.get((self.phase, name))
         too_early = (
-            (name == "STAGE2" and self._mappings and self.phase == "greeted")
+            (name == "STAGE2" and self._mappings and self.phase != "mapped")
             or (name == "READY" and self._hooks and self.phase == "alive")
             or (name == "READY" and self._console and self.phase != "consoled")
             or (name == "CONSOLE" and self._hooks and self.phase == "alive")
