@@ -43,24 +43,34 @@ class Call:
         given: names of the command's options that were on the command line.
         arguments: the command's arguments.
         log: where warnings and debug lines go.
+        make_runtime: what makes the runtime; None is :class:`corelaunch.runtime.Runtime`.
     """
 
     def __init__(
-        self, command: Command, words: Sequence[str], *, program: str, settings: Mapping[str, Any], log: Log
+        self,
+        command: Command,
+        words: Sequence[str],
+        *,
+        program: str,
+        settings: Mapping[str, Any],
+        log: Log,
+        make_runtime: Callable[..., Runtime] | None = None,
     ) -> None:
         self.program = program
         self.settings = settings
         self.log = log
         self.options, self.arguments, self.given = parse(command.options, words, mixed=command.mixed)
         _check_arity(command, len(self.arguments))
+        self._make_runtime = make_runtime
         self._runtime: Runtime | None = None
 
     def runtime(self) -> Runtime:
         """The runtime that the global options ask for; imported here because ``spec`` and ``--help`` need none."""
-        from ..runtime import Runtime
-
+        make = self._make_runtime
+        if make is None:
+            from ..runtime import Runtime as make
         settings = self.settings
-        self._runtime = Runtime(
+        self._runtime = make(
             settings["root"],
             cgroup_manager=settings["cgroup-manager"],
             rdt_manager=settings["rdt-manager"],

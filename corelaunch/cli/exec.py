@@ -37,7 +37,7 @@ def run(call: Call) -> int:
         process = described_by_options(load(container.bundle).config.get("process") or {}, words, options)
     if process.get("terminal") and detached and not options["console-socket"]:
         raise ConfigError(
-            "cannot allocate tty if the runtime will detach without setting console socket",
+            "cannot allocate tty if runc will detach without setting console socket",
             hint="give --console-socket, or no terminal",
         )
     running = container.exec(

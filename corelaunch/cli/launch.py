@@ -76,5 +76,5 @@ def check_console_socket(path: str, *, detached: bool) -> None:
     """Refuse a console socket in the foreground, where the pty master is ours."""
     if path and not detached:
         raise UsageError(
-            "cannot use console socket if the runtime will not detach", where=path, hint="use --detach, or leave it out"
+            "cannot use console socket if runc will not detach or allocate tty", where=path, hint="add --detach"
         )

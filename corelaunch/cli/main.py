@@ -17,9 +17,10 @@ from .options import FLAG, LIST, Option, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+    from ..runtime import Runtime
     from .command import Command
 
 #: Every command and what it does, in one line.
@@ -58,12 +59,15 @@ NO_SUCH_COMMAND = 3
 INTERRUPTED = 128 + int(_signal.SIGINT)
 
 
-def main(words: Sequence[str], program: str = "corelaunch") -> int:
+def main(
+    words: Sequence[str], program: str = "corelaunch", *, make_runtime: Callable[..., Runtime] | None = None
+) -> int:
     """Do what a command line says.
 
     Args:
         words: the command line without the program's name.
         program: basename under which we were called, for texts.
+        make_runtime: what makes the runtime, with the arguments of :class:`corelaunch.runtime.Runtime`, its default.
 
     Returns:
         the exit code.
@@ -82,7 +86,7 @@ def main(words: Sequence[str], program: str = "corelaunch") -> int:
         if _asks_for_help(command, rest[1:]):
             return _inform(settings, ["help", rest[0]], program)
         _check_settings(settings)
-        call = Call(command, rest[1:], program=program, settings=settings, log=log)
+        call = Call(command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime)
         failure = command.failure
         code = _run(command, call)
         log.success()

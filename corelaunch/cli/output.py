@@ -40,13 +40,8 @@ def compact(value: Any) -> str:
     return dumps(value)
 
 
-def indented(value: Any, unit: str = "  ", level: int = 0) -> str:
-    """JSON with one member a line, indented by ``unit``; an empty object or array stays on its line."""
-    inner = "\n" + unit * (level + 1)
-    outer = "\n" + unit * level
-    if isinstance(value, dict) and value:
-        members = (f"{compact(str(key))}: {indented(item, unit, level + 1)}" for key, item in value.items())
-        return "{" + inner + ("," + inner).join(members) + outer + "}"
-    if isinstance(value, (list, tuple)) and value:
-        return "[" + inner + ("," + inner).join(indented(item, unit, level + 1) for item in value) + outer + "]"
-    return compact(value)
+def indented(value: Any, blanks: int = 2) -> str:
+    """JSON with one member a line."""
+    from ..jsontext import dumps
+
+    return dumps(value, blanks)

@@ -15,7 +15,7 @@ def run(call: Call) -> int:
     """Write it into the bundle; an existing one is left alone."""
     path = os.path.join(call.options["bundle"] or "", "config.json")
     config = default_config(rootless=call.options["rootless"], uid=os.geteuid(), gid=os.getegid())
-    data = indented(config, "\t").encode()
+    data = indented(config, 4).encode()
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError:
