@@ -53,7 +53,8 @@ def cffi_modules() -> list[str]:
 def has_header(name: str) -> bool:
     """Whether the C compiler finds this header."""
     compiler = os.environ.get("CC", "cc").split()
-    probe = subprocess.run([*compiler, "-E", "-x", "c", "-"], input=f"#include <{name}>\n".encode(), capture_output=True)
+    program = f"#include <{name}>\n".encode()
+    probe = subprocess.run([*compiler, "-E", "-x", "c", "-"], input=program, capture_output=True)
     return probe.returncode == 0
 
 

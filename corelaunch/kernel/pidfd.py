@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-
 from _signal import pidfd_send_signal
 
 #: pidfd_open(pid): a close-on-exec descriptor; ProcessLookupError if there is no such process.
