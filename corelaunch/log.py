@@ -58,7 +58,9 @@ class Log:
             try:
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
             except OSError as error:
-                raise UsageError("cannot open the log file", where=path, why=os.strerror(error.errno or 0).lower()) from None
+                raise UsageError(
+                    "cannot open the log file", where=path, why=os.strerror(error.errno or 0).lower()
+                ) from None
 
     def write(self, level: str, message: str) -> None:
         """Log one message; below ``error`` only as the table above says. Errors go through :meth:`failure`."""

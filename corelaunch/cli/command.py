@@ -66,9 +66,7 @@ class Call:
 
     def runtime(self) -> Runtime:
         """The runtime that the global options ask for; imported here because ``spec`` and ``--help`` need none."""
-        make = self._make_runtime
-        if make is None:
-            from ..runtime import Runtime as make
+        make = self._make_runtime or _runtime_class()
         settings = self.settings
         self._runtime = make(
             settings["root"],
@@ -91,6 +89,12 @@ class Call:
                 self._runtime.trace.write(path)
             except OSError as error:
                 raise KernelError.of("cannot write the trace", error, where=path) from None
+
+
+def _runtime_class() -> Callable[..., Runtime]:
+    from ..runtime import Runtime
+
+    return Runtime
 
 
 def _check_arity(command: Command, count: int) -> None:

@@ -99,7 +99,6 @@ def _number(option: str, text: str) -> int:
     raise UsageError(f'invalid value "{text}" for flag -{option}', why="it takes numeric ids")
 
 
-
 COMMAND = Command(
     "exec",
     "<container-id> <command> [command options] || -p process.json <container-id>",

@@ -29,7 +29,24 @@ def test_zero_is_the_probe_of_kill_2() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "SIG", "foo", "SIGFOO", "65", "-1", "+9", "SIG9", "9x", "_BLOCK", "_DFL", "RTMIN+99", "RTMIN+", "RTMAX-x", "²", "9" * 40],
+    [
+        "",
+        "SIG",
+        "foo",
+        "SIGFOO",
+        "65",
+        "-1",
+        "+9",
+        "SIG9",
+        "9x",
+        "_BLOCK",
+        "_DFL",
+        "RTMIN+99",
+        "RTMIN+",
+        "RTMAX-x",
+        "²",
+        "9" * 40,
+    ],
 )
 def test_what_is_no_signal_is_refused_in_runcs_words(text: str) -> None:
     with pytest.raises(UsageError, match="unknown signal"):
