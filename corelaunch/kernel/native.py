@@ -15,7 +15,8 @@ from .. import __version__
 from ..errors import ProtocolError
 
 try:
-    from .._native import ffi, lib
+    from .._native import ffi
+    from .._native import lib as lib
 except ImportError as missing:
     raise ImportError(
         f"corelaunch._native cannot be loaded ({missing}): install corelaunch with pip, or run script/build-native"
