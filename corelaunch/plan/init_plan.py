@@ -1,0 +1,157 @@
+"""The plan of a container's init, from its keyring to its execve (runtime-features 3.5)."""
+
+from __future__ import annotations
+
+from ..errors import Unsupported
+from ..kernel.native import lib
+from ..spec.mount_options import MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION, RDONLY
+from ..spec.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, new_namespaces
+from ..spec.sysctl import path_of
+from .dev import clean
+from .facts import Facts
+from .mounts import MountPlan
+from .operation import Operation
+from .plan import Plan
+from .process import console, from_ready, rlimits, until_ready
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from ..kernel.mountinfo import Hierarchy
+
+_DEFAULT_UMASK = 0o022
+
+
+def init_plan(
+    config: Mapping[str, Any],
+    rootfs: str,
+    *,
+    cgroup_paths: Mapping[str, str],
+    terminal: bool,
+    no_pivot: bool = False,
+    keyring: str | None = None,
+    console_size: Mapping[str, int] | None = None,
+    seccomp: tuple[bytes, int] | None = None,
+    wait_start: bool = True,
+    preserve_fds: int = 0,
+    bundle: str = "",
+    hierarchies: Sequence[Hierarchy] | None = None,
+    kcore: bool | None = None,
+) -> Plan:
+    """Plan the init of a container.
+
+    Args:
+        config: a config that :func:`corelaunch.spec.check.check_config` has accepted.
+        rootfs: absolute path of the root filesystem, without symlinks.
+        cgroup_paths: host directory of the container's cgroup per v1 controller, "" for the unified hierarchy;
+            empty if it has no cgroup of its own.
+        terminal: the process gets a pseudo terminal, of ``console_size`` (process.consoleSize) if that is given.
+        no_pivot: move the root instead of pivot_root(2), for a rootfs on a ramdisk.
+        keyring: name of its session keyring, None to keep the caller's.
+        seccomp: compiled filter and flags of seccomp(2).
+        wait_start: wait for ``start`` before execve.
+        preserve_fds: how many descriptors from 3 upward the process keeps.
+        bundle: directory that relative bind sources start from.
+        hierarchies: the host's cgroup hierarchies; None: looked up if the config mounts cgroups.
+        kcore: the kernel has /proc/kcore; None: looked up.
+
+    Raises:
+        ConfigError, Unsupported: the config asks what cannot be planned.
+    """
+    new = new_namespaces(config)
+    if not new & CLONE_NEWNS:
+        raise Unsupported(
+            "a container without a mount namespace of its own comes with a later release",
+            where="linux.namespaces",
+            hint='add {"type": "mount"}',
+        )
+    if kcore is None:
+        kcore = _exists("/proc/kcore")
+    warnings: list[str] = []
+    facts = Facts(new, bundle, cgroup_paths, hierarchies, kcore)
+    mounts = MountPlan(config, facts, warnings)
+    process: Mapping[str, Any] = config["process"]
+    linux: Mapping[str, Any] = config.get("linux") or {}
+    operations = list(_until_mounts(linux, rootfs, facts, keyring))
+    operations += mounts.operations
+    operations += _into_root(config, no_pivot)
+    if terminal:
+        operations.append(console(console_size, bind=True))
+    operations += _finish(config, mounts.read_only)
+    operations += until_ready(process, linux)
+    operations += from_ready(
+        process,
+        process.get("capabilities") or {},
+        seccomp=seccomp,
+        set_groups=True,
+        preserve_fds=preserve_fds,
+        wait_start=wait_start,
+    )
+    own_user = bool(new & CLONE_NEWUSER)
+    return Plan(
+        tuple(operations),
+        new,
+        uid_map=_id_map(linux.get("uidMappings")) if own_user else None,
+        gid_map=_id_map(linux.get("gidMappings")) if own_user else None,
+        rlimits=rlimits(process),
+        oom_score_adj=process.get("oomScoreAdj"),
+        time_offsets=linux.get("timeOffsets") or {},
+        has_console=terminal,
+        warnings=tuple(warnings),
+    )
+
+
+def _until_mounts(linux: Mapping[str, Any], rootfs: str, facts: Facts, keyring: str | None) -> Iterator[Operation]:
+    if keyring is not None:
+        yield Operation(lib.CL_OP_KEYRING, keyring)
+    if facts.new_namespaces & CLONE_NEWNET:
+        yield Operation(lib.CL_OP_LOOPBACK)
+    propagation = PROPAGATION.get(linux.get("rootfsPropagation") or "rslave", MS_SLAVE)
+    if propagation & MS_UNBINDABLE:
+        # The rootfs is about to be cloned from this tree; it becomes unbindable when it is the root.
+        propagation = MS_SLAVE | MS_REC
+    yield Operation(lib.CL_OP_HOST_PROPAGATION, numbers=(propagation | MS_REC,))
+    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.in_user_namespace else 0)
+    yield Operation(lib.CL_OP_ROOTFS, rootfs, flags=flags)
+
+
+def _into_root(config: Mapping[str, Any], no_pivot: bool) -> Iterator[Operation]:
+    yield Operation(lib.CL_OP_HOOKS_POINT)
+    yield Operation(lib.CL_OP_PIVOT, flags=lib.CL_FLAG_NO_PIVOT if no_pivot else 0)
+    propagation = PROPAGATION.get((config.get("linux") or {}).get("rootfsPropagation") or "", 0)
+    if propagation & (MS_SHARED | MS_UNBINDABLE):
+        yield Operation(lib.CL_OP_ROOT_PROPAGATION, numbers=(propagation,))
+    yield Operation(lib.CL_OP_REOPEN_NULL)
+    yield Operation(lib.CL_OP_MAKE_CWD, config["process"]["cwd"])
+
+
+def _finish(config: Mapping[str, Any], read_only: Sequence[str]) -> Iterator[Operation]:
+    linux: Mapping[str, Any] = config.get("linux") or {}
+    for path in read_only:
+        yield Operation(lib.CL_OP_REMOUNT, path, numbers=(RDONLY,))
+    if config["root"].get("readonly"):
+        yield Operation(lib.CL_OP_REMOUNT, "/", numbers=(RDONLY,))
+    umask = (config["process"].get("user") or {}).get("umask")
+    yield Operation(lib.CL_OP_UMASK, numbers=(_DEFAULT_UMASK if umask is None else umask,))
+    if config.get("hostname"):
+        yield Operation(lib.CL_OP_HOSTNAME, config["hostname"])
+    if config.get("domainname"):
+        yield Operation(lib.CL_OP_DOMAINNAME, config["domainname"])
+    for key, value in (linux.get("sysctl") or {}).items():
+        yield Operation(lib.CL_OP_SYSCTL, path_of(key), value)
+    for path in linux.get("readonlyPaths") or ():
+        yield Operation(lib.CL_OP_READONLY_PATH, clean(path))
+    for path in linux.get("maskedPaths") or ():
+        yield Operation(lib.CL_OP_MASK_PATH, clean(path))
+
+
+def _id_map(mappings: Sequence[Mapping[str, int]] | None) -> str:
+    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings or ())
+
+
+def _exists(path: str) -> bool:
+    from os.path import exists
+
+    return exists(path)
