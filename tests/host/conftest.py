@@ -1,0 +1,67 @@
+"""Fixtures of the tests that make real containers: one rootfs for all, a bundle and a state root for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelaunch.runtime import Runtime
+from corelaunch.testing import bundles
+
+
+@pytest.fixture(scope="session")
+def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.make_rootfs(tmp_path_factory.mktemp("rootfs"))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, rootfs: Path) -> Callable[..., Path]:
+    """Makes a bundle: ``bundle("sh", "-c", "…")``, with ``change`` to edit its config."""
+    made = 0
+
+    def make(*args: str, change: Callable[[dict[str, Any]], object] | None = None, terminal: bool = False) -> Path:
+        nonlocal made
+        made += 1
+        content = bundles.config(*args, terminal=terminal)
+        content["root"]["readonly"] = False
+        if change is not None:
+            change(content)
+        return bundles.make_bundle(tmp_path / f"bundle{made}", rootfs, content)
+
+    return make
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime with a state root of its own; what a failed test leaves is removed."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    runtime = Runtime(str(tmp_path / "state"))
+    yield runtime
+    for container_id in runtime.root.ids():
+        runtime.load(container_id).delete(force=True)
+
+
+class Output:
+    """A pipe as standard output and error of a container."""
+
+    def __init__(self) -> None:
+        self._read, self.fd = os.pipe2(os.O_CLOEXEC)
+
+    def text(self) -> str:
+        """All of it; the container must have ended."""
+        os.close(self.fd)
+        chunks = []
+        while chunk := os.read(self._read, 65536):
+            chunks.append(chunk)
+        os.close(self._read)
+        return b"".join(chunks).decode()
+
+
+@pytest.fixture
+def output() -> Output:
+    return Output()

@@ -1,0 +1,312 @@
+"""The rows of the seed (runc's process_linux.go): each promise, on a real kernel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelaunch.bootstrap.parent_process import ParentProcess
+from corelaunch.bootstrap.stdio import ProcessIO
+from corelaunch.errors import ChildError, ContainerExists, CorelaunchError, WrongStatus
+from corelaunch.kernel import procfs
+from corelaunch.lifecycle import CREATE_STEPS, EXEC_STEPS
+from corelaunch.runtime import Runtime
+from corelaunch.trace import Trace
+
+pytestmark = pytest.mark.needs_root
+
+Bundle = Callable[..., Path]
+
+
+def io_to(fd: int) -> ProcessIO:
+    return ProcessIO(stdin=os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), stdout=fd, stderr=fd)
+
+
+def steps_of(trace: Trace, allowed: tuple[str, ...]) -> list[str]:
+    """The traced launch steps in the order of their beginning."""
+    return [name for name, plugin, _, _ in sorted(trace.steps, key=lambda step: step[2]) if not plugin and name in allowed]
+
+
+def children() -> set[int]:
+    return {pid for pid in procfs.pids() if procfs.parent_pid(pid) == os.getpid()}
+
+
+def test_a_container_runs_and_its_status_comes_back(runtime: Runtime, bundle: Bundle, output: Any) -> None:
+    status = runtime.run("t1", str(bundle("sh", "-c", "echo pid $$ on $(hostname); exit 3")), io=io_to(output.fd))
+    assert status == 3
+    assert output.text() == "pid 1 on corelaunch\n"
+    assert runtime.root.ids() == []
+
+
+def test_a_signalled_container_gives_128_plus_the_signal(runtime: Runtime, bundle: Bundle) -> None:
+    assert runtime.run("t1", str(bundle("sh", "-c", "kill -9 $$; sleep 9"))) in (0, 137)
+    container = runtime.create("t2", str(bundle("sleep", "60")))
+    container.start()
+    container.signal(signal.SIGKILL)
+    assert container.wait(10) == 137
+    container.delete()
+
+
+def test_created_running_stopped_follow_the_process(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    assert container.status == "created"
+    with pytest.raises(ContainerExists):
+        runtime.create("t1", str(bundle("true")))
+    container.start()
+    assert container.status == "running"
+    with pytest.raises(WrongStatus, match="cannot start a container in the running state"):
+        container.start()
+    with pytest.raises(WrongStatus, match="cannot delete container t1 that is not stopped: running"):
+        container.delete()
+    container.signal(signal.SIGKILL)
+    container.wait(10)
+    assert container.status == "stopped"
+    container.delete()
+    assert runtime.root.ids() == []
+
+
+def test_create_takes_its_steps_in_the_written_order(tmp_path: Path, bundle: Bundle) -> None:
+    trace = Trace()
+    runtime = Runtime(str(tmp_path / "state"), trace=trace)
+    runtime.create("t1", str(bundle("true"))).delete(force=True)
+    assert steps_of(trace, CREATE_STEPS) == list(CREATE_STEPS)
+
+
+def test_exec_takes_its_steps_in_the_written_order(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    runtime.trace.steps.clear()
+    process = container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+    assert process.wait(10) == 0
+    assert steps_of(runtime.trace, EXEC_STEPS) == list(EXEC_STEPS)
+
+
+def test_nothing_goes_ahead_before_the_cgroup_is_joined(
+    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+    original = ParentProcess.bootstrap
+
+    def bootstrap(self: ParentProcess) -> Any:
+        assert self.stage0 is not None
+        seen.append(procfs.cgroups_of(self.stage0.pid))
+        return original(self)
+
+    monkeypatch.setattr(ParentProcess, "bootstrap", bootstrap)
+    runtime.create("cl-lead-gate", str(bundle("true"))).delete(force=True)
+    assert seen and all(path.endswith("/cl-lead-gate") for path in seen[0].values())
+
+
+def test_the_cgroup_namespace_has_the_containers_cgroup_as_its_root(runtime: Runtime, bundle: Bundle, output: Any) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["linux"]["namespaces"].append({"type": "cgroup"})
+
+    assert runtime.run("t1", str(bundle("cat", "/proc/self/cgroup", change=change)), io=io_to(output.fd)) == 0
+    assert {line.split(":", 2)[2] for line in output.text().splitlines()} == {"/"}
+
+
+def test_no_zombie_and_no_descriptor_stays_in_a_library_process(runtime: Runtime, bundle: Bundle) -> None:
+    path = str(bundle("true"))
+    runtime.run("t0", path)
+    fds, processes = len(os.listdir("/proc/self/fd")), children()
+    for number in range(20):
+        runtime.run(f"t{number}", path)
+    assert len(os.listdir("/proc/self/fd")) == fds
+    assert children() == processes
+
+
+def test_a_failed_create_leaves_nothing_and_names_what_failed(runtime: Runtime, bundle: Bundle) -> None:
+    before = children()
+
+    def change(config: dict[str, Any]) -> None:
+        config["mounts"].append({"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]})
+
+    with pytest.raises(CorelaunchError, match="/no/such: no such file or directory"):
+        runtime.create("t1", str(bundle("true", change=change)))
+    assert runtime.root.ids() == []
+    assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("nonesuch", r'exec: "nonesuch": executable file not found in \$PATH'),
+        ("/nonesuch", r'exec: "/nonesuch": stat /nonesuch: no such file or directory'),
+        ("/etc/passwd", r'exec: "/etc/passwd": permission denied'),
+    ],
+)
+def test_a_program_that_cannot_be_executed_is_an_error_of_create(runtime: Runtime, bundle: Bundle, program: str, why: str) -> None:
+    with pytest.raises(ChildError, match=why):
+        runtime.create("t1", str(bundle(program)))
+    assert runtime.root.ids() == []
+
+
+def test_a_script_without_its_interpreter_is_an_error_of_start(runtime: Runtime, bundle: Bundle, rootfs: Path) -> None:
+    (rootfs / "script").write_text("#!/no/interpreter\n")
+    (rootfs / "script").chmod(0o755)
+    container = runtime.create("t1", str(bundle("/script")))
+    with pytest.raises(ChildError, match="no such file or directory"):
+        container.start()
+    assert container.status == "stopped"
+    container.delete()
+
+
+def test_exec_runs_in_the_containers_namespaces_and_cgroup(runtime: Runtime, bundle: Bundle, output: Any) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    script = "hostname; cat /proc/self/cgroup; exit 7"
+    process = container.exec(
+        {"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}, io=io_to(output.fd)
+    )
+    for name in ("mnt", "pid", "uts", "ipc", "net"):
+        try:
+            theirs = os.readlink(f"/proc/{process.pid}/ns/{name}")
+        except FileNotFoundError:
+            break  # it has ended already
+        assert theirs == os.readlink(f"/proc/{container.pid}/ns/{name}")
+    assert process.wait(10) == 7
+    lines = output.text().splitlines()
+    assert lines[0] == "corelaunch"
+    assert all(line.endswith("/t1") for line in lines[1:])
+
+
+def test_exec_of_a_missing_program_fails_and_the_container_stays(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    before = children()
+    with pytest.raises(ChildError, match=r"executable file not found in \$PATH"):
+        container.exec({"args": ["nonesuch"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+    assert container.status == "running"
+    assert children() == before
+
+
+def test_exec_in_a_stopped_container_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("true")))
+    container.start()
+    container.wait(10)
+    with pytest.raises(WrongStatus, match="cannot exec a container that has stopped"):
+        container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+
+
+def test_a_shared_pid_namespace_leaves_no_process_behind(runtime: Runtime, bundle: Bundle) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "pid"]
+
+    before = set(procfs.pids())
+    runtime.run("cl-lead-shared", str(bundle("sh", "-c", "sleep 4321 & exit 0", change=change)))
+    left = [pid for pid in set(procfs.pids()) - before if "4321" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert not left
+
+
+def test_external_descriptors_are_recorded_at_start(runtime: Runtime, bundle: Bundle) -> None:
+    read, write = os.pipe2(os.O_CLOEXEC)
+    container = runtime.create("t1", str(bundle("true")), io=ProcessIO(stdin=read, stdout=write, stderr=write))
+    pipe = os.readlink(f"/proc/self/fd/{write}")
+    assert container.process.external_descriptors == (pipe, pipe, pipe)
+    assert runtime.load("t1").ledger.external_descriptors == (pipe, pipe, pipe)
+    os.close(read)
+    os.close(write)
+
+
+def test_a_user_namespace_gets_its_mappings(runtime: Runtime, bundle: Bundle, output: Any, rootfs: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        linux = config["linux"]
+        linux["namespaces"].append({"type": "user"})
+        linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        linux.pop("resources", None)
+
+    for directory in (rootfs, *rootfs.parents):
+        directory.chmod(directory.stat().st_mode | 0o011)
+        if directory == Path("/tmp"):
+            break
+    status = runtime.run("t1", str(bundle("sh", "-c", "id -u; cat /proc/self/uid_map; ls -l /dev/null", change=change)), io=io_to(output.fd))
+    lines = output.text().splitlines()
+    assert status == 0, lines
+    assert lines[0] == "0"
+    assert lines[1].split() == ["0", "100000", "65536"]
+    assert lines[2].startswith("crw-rw-rw-")
+
+
+def test_several_threads_launch_at_once(runtime: Runtime, bundle: Bundle) -> None:
+    path = str(bundle("sh", "-c", "exit 5"))
+    statuses: list[int] = []
+
+    def work(number: int) -> None:
+        for turn in range(5):
+            statuses.append(runtime.run(f"thread{number}-{turn}", path))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [5] * 20
+
+
+def test_the_callers_process_stays_as_it_is(runtime: Runtime, bundle: Bundle) -> None:
+    def view() -> Any:
+        status = Path("/proc/self/status").read_text()
+        signals = [line for line in status.splitlines() if line.startswith(("SigBlk", "SigIgn", "SigCgt", "Umask"))]
+        return signals, os.getcwd(), sorted(os.listdir("/proc/self/fd")), os.readlink("/proc/self/ns/mnt")
+
+    path = str(bundle("true"))
+    runtime.run("warm", path)
+    before = view()
+    runtime.run("t1", path)
+    assert view() == before
+
+
+def test_a_terminal_is_the_callers_to_proxy(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("sh", "-c", "tty; stty size", terminal=True)))
+    master = container.process.master_fd
+    assert master >= 0
+    container.start()
+    assert container.wait(10) == 0
+    text = b""
+    time.sleep(0.1)
+    try:
+        while chunk := os.read(master, 4096):
+            text += chunk
+    except OSError:
+        pass  # EIO: the other end is closed
+    assert text.split()[0] in (b"/dev/console", b"/dev/pts/0")
+
+
+def test_delete_by_force_needs_nothing_but_the_journal(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    (Path(container.directory) / "state.json").write_text("null")
+    runtime.load("t1").delete(force=True)
+    assert runtime.root.ids() == []
+    assert container.wait(10) == 137
+
+
+def test_a_damaged_journal_is_made_up_for_by_the_second_copy(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("cl-lead-damaged", str(bundle("sleep", "60")))
+    container.start()
+    journal = Path(container.directory) / "journal"
+    journal.write_bytes(b"\0" * journal.stat().st_size)
+    runtime.load("cl-lead-damaged").delete(force=True)
+    assert container.wait(10) == 137
+    assert not list(Path("/sys/fs/cgroup").glob("*/cl-lead-damaged"))
+
+
+def test_gc_finishes_what_a_killed_runtime_began(runtime: Runtime, bundle: Bundle) -> None:
+    path = str(bundle("sleep", "60"))
+    keeper = runtime.create("kept", path)
+    pid = os.fork()
+    if pid == 0:
+        ParentProcess.send_plan = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+        runtime.create("killed", path)
+        os._exit(1)
+    os.waitpid(pid, 0)
+    assert runtime.gc() == [("killed", "removed")]
+    assert runtime.root.ids() == ["kept"]
+    keeper.delete(force=True)
