@@ -14,7 +14,7 @@ HYBRID = r"""
 31 30 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:10 - cgroup2 cgroup2 rw,nsdelegate
 32 30 0:28 / /sys/fs/cgroup/systemd rw,nosuid shared:11 - cgroup cgroup rw,xattr,name=systemd
 33 30 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:12 - cgroup cgroup rw,cpu,cpuacct
-34 30 0:30 /docker/a /sys/fs/cgroup/memory rw master:13 propagate_from:2 - cgroup c rw,memory,release_agent=/x,clone_children
+34 30 0:30 /docker/a /sys/fs/cgroup/memory rw master:13 propagate_from:2 - cgroup c rw,memory,release_agent=/x,none
 35 22 0:29 / /elsewhere rw - cgroup cgroup rw,cpu,cpuacct
 36 22 0:31 / /with\040blank\134and\011tab rw - tmpfs my\040source rw
 """.lstrip()
