@@ -17,11 +17,12 @@
 
 #define NEWEST_MINOR 60 /* of the Python 3.x that are looked for, newest first */
 #define OLDEST_MINOR 11
-#define OWN_ARGUMENTS 6 /* python -I -S -X utf8 main */
+#define OWN_ARGUMENTS 8 /* python -I -S -X utf8 -X called_as=NAME main */
 
 struct launch {
     char interpreter[PATH_MAX];
     char main[PATH_MAX];
+    char called_as[PATH_MAX]; /* "called_as=" and our basename: engines find the name they know in the help text */
 };
 
 static _Noreturn void fail(const char *format, ...)
@@ -144,7 +145,10 @@ int main(int argc, char **argv)
         fail("corelaunch: cannot start: %s", strerror(errno));
     find(&launch);
     clean_environment(environ);
-    const char *own[OWN_ARGUMENTS] = {launch.interpreter, "-I", "-S", "-X", "utf8", launch.main};
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "corelaunch";
+    snprintf(launch.called_as, sizeof launch.called_as, "called_as=%s", name);
+    const char *own[OWN_ARGUMENTS] = {launch.interpreter, "-I", "-S", "-X", "utf8", "-X", launch.called_as, launch.main};
     memcpy(arguments, own, sizeof own);
     for (int i = 1; i < argc; i++)
         arguments[OWN_ARGUMENTS + i - 1] = argv[i];

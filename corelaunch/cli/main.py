@@ -110,7 +110,8 @@ def entry() -> NoReturn:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     code = 1
     try:
-        code = main(sys.argv[1:], os.path.basename(sys.argv[0]) or "corelaunch")
+        # The front passes the name that it was called by as -X called_as=NAME.
+        code = main(sys.argv[1:], str(sys._xoptions.get("called_as", "")) or "corelaunch")
     finally:
         # Also when the installation is so broken that not even an error can be written: no traceback.
         os._exit(code)
