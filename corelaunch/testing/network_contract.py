@@ -1,0 +1,72 @@
+"""What every network strategy promises, as tests: subclass :class:`NetworkStrategyContract` and say which strategy.
+
+    class TestBridge(NetworkStrategyContract):
+        @pytest.fixture
+        def strategy(self):
+            return Bridge()
+
+Or without a line of code: ``pytest --corelaunch-contract network_strategy:NAME``. The test names are promises: one is
+renamed only after a release that warns. Root is needed; the host's own network is not touched (network_host.py).
+
+A feature brings options of the same word, so that all strategies are asked alike: ``addresses`` means ``address``
+(CIDR, several by comma), ``routes`` means ``route`` (``DESTINATION via GATEWAY``) and ``gateway``, ``mtu`` and ``mac``
+mean ``mtu`` and ``mac``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from corelaunch.api import NetworkStrategy
+
+from .network_host import Container, LaterProcess, private_network
+from .network_promises_down import ComingDown
+from .network_promises_running import Running
+from .network_promises_up import GoingUp, Placing
+from .network_stage import Stage, host_lacks
+
+
+class NetworkStrategyContract(Placing, GoingUp, Running, ComingDown):
+    """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
+
+    @pytest.fixture
+    def strategy(self) -> NetworkStrategy:
+        """A fresh strategy."""
+        pytest.fail(f"{type(self).__name__} must define a `strategy` fixture that returns a fresh network strategy")
+
+    @pytest.fixture
+    def options(self) -> Mapping[str, str]:
+        """Options that every request needs; they must not fix a host-side name."""
+        return {}
+
+    @pytest.fixture
+    def private_host(self) -> Iterator[None]:
+        """The test's own network, in place of the host's."""
+        context = private_network()
+        try:
+            context.__enter__()
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL, errno.ENOSPC):
+                raise
+            host_lacks(f"a network namespace of the test's own ({os.strerror(error.errno)})")
+        try:
+            yield
+        finally:
+            context.__exit__(None, None, None)
+
+    @pytest.fixture
+    def later_process(self, strategy: NetworkStrategy, private_host: None) -> Iterator[LaterProcess]:
+        """A process that has seen nothing of what the test does."""
+        process = LaterProcess(strategy)
+        yield process
+        process.close()
+
+    @pytest.fixture
+    def stage(self, strategy: NetworkStrategy, options: Mapping[str, str], private_host: None) -> Iterator[Stage]:
+        """The strategy with one container."""
+        with Container() as container:
+            yield Stage(strategy, options, container)

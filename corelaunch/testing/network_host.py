@@ -1,0 +1,281 @@
+"""What the network contract plays on: a private host, containers with a network namespace, a later process.
+
+Nothing of it touches the real host's network: for the length of a test the main thread lives in a network namespace
+of its own, which goes with everything in it when the test ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Self
+
+from corelaunch.api import Effect, LaunchContext, NetworkPlacement, NetworkStrategy, ProcessHandle
+
+from .network_rtnetlink import Rtnetlink, SeenLink
+
+CLONE_NEWNET = 0x40000000
+ETH_P_ALL = 3
+#: A test that needs longer than this for one call is stuck.
+SECONDS = 20.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+@contextmanager
+def private_network(fd: int = -1) -> Iterator[int]:
+    """The calling thread is in a new network namespace (or in that of ``fd``) until the block ends; yields its fd.
+
+    Raises:
+        OSError: EPERM without CAP_SYS_ADMIN.
+    """
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if fd >= 0:
+            _check(_libc.setns(fd, CLONE_NEWNET), "setns")
+        else:
+            _check(_libc.unshare(CLONE_NEWNET), "unshare")
+        inside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            yield inside
+        finally:
+            os.close(inside)
+            _check(_libc.setns(home, CLONE_NEWNET), "setns")
+    finally:
+        os.close(home)
+
+
+def network_namespace() -> tuple[int, int]:
+    """Device and inode of the calling thread's network namespace."""
+    status = os.stat("/proc/thread-self/ns/net")
+    return status.st_dev, status.st_ino
+
+
+def host_links() -> dict[str, SeenLink]:
+    """The links of the calling thread's network namespace."""
+    with Rtnetlink() as netlink:
+        return netlink.links()
+
+
+class Container:
+    """A process in a network namespace of its own, and a netlink socket from inside it, as the init hands one out.
+
+    Attributes:
+        process: the handle that ``create`` gets.
+        netlink_fd: the socket that ``initialize`` gets.
+    """
+
+    def __init__(self) -> None:
+        with private_network() as inside:
+            self._namespace = os.dup(inside)
+            self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE)
+            self._sleeper = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
+        self.process = ProcessHandle(self._sleeper.pid, _start_time(self._sleeper.pid))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.kill()
+        self._netlink.close()
+        self._close_namespace()
+
+    @property
+    def netlink_fd(self) -> int:
+        """The socket, as a number; it stays this object's."""
+        return self._netlink.fileno()
+
+    def kill(self) -> None:
+        """Kill the process; the namespace lives on by the socket."""
+        self._sleeper.kill()
+        self._sleeper.wait()
+
+    def die(self) -> None:
+        """Kill the process and let the namespace go, with all links in it; the kernel cleans up in its own time."""
+        self.kill()
+        self._netlink.close()
+        self._close_namespace()
+
+    def netlink(self) -> Rtnetlink:
+        """A client that looks inside."""
+        return Rtnetlink(self.netlink_fd)
+
+    def links(self) -> dict[str, SeenLink]:
+        """The links inside."""
+        with self.netlink() as netlink:
+            return netlink.links()
+
+    def send_frames(self, interface: str, count: int, size: int) -> None:
+        """Let the container send Ethernet frames of ``size`` bytes that nobody answers."""
+        with private_network(self._namespace):
+            send_frames(interface, count, size)
+
+    def _close_namespace(self) -> None:
+        if self._namespace >= 0:
+            os.close(self._namespace)
+            self._namespace = -1
+
+
+def send_frames(interface: str, count: int, size: int) -> None:
+    """Send Ethernet frames of ``size`` bytes, broadcast, of a protocol that nobody speaks (IEEE 802: 0x88b5)."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packet:
+        packet.bind((interface, 0))
+        for _ in range(count):
+            packet.send(b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + bytes(size - 14))
+
+
+class EffectRecorder(LaunchContext):
+    """A LaunchContext that keeps the effects as the journal would, as JSON, and looks at the host as they come.
+
+    Attributes:
+        links_at_intend: the host's links at the moment of each announcement, by effect number.
+    """
+
+    __slots__ = ("_effects", "at_done", "at_intend", "links_at_intend")
+
+    def __init__(
+        self,
+        container_id: str = "clnet",
+        *,
+        at_intend: Callable[[Effect], None] = lambda effect: None,
+        at_done: Callable[[Effect], None] = lambda effect: None,
+    ) -> None:
+        super().__init__(container_id, time.monotonic() + SECONDS)
+        self._effects: dict[int, dict[str, Any]] = {}
+        self.links_at_intend: dict[int, dict[str, SeenLink]] = {}
+        self.at_intend = at_intend
+        self.at_done = at_done
+
+    def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
+        """Keep the announcement, and the links of this moment."""
+        effect = Effect(len(self._effects) + 1, kind, name, json.loads(json.dumps(args)), absent)
+        self._effects[effect.number] = effect.as_dict()
+        self.links_at_intend[effect.number] = host_links()
+        self.at_intend(effect)
+        return effect
+
+    def done(self, effect: Effect, **facts: Any) -> Effect:
+        """Keep the confirmation, unless ``at_done`` raises."""
+        self.at_done(effect)
+        confirmed: Effect = effect.replace(done=True, facts=json.loads(json.dumps(facts)))
+        self._effects[effect.number] = confirmed.as_dict()
+        return confirmed
+
+    def log(self, level: str, message: str) -> None:
+        """Nothing reads it."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Nothing is timed."""
+        return nullcontext()
+
+    @property
+    def all_effects(self) -> list[Effect]:
+        """Every effect that was announced, newest first."""
+        return [Effect(**fields) for fields in reversed(self._effects.values())]
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What ``destroy`` gets: the effects that are, or may be, ours, newest first."""
+        return [effect for effect in self.all_effects if effect.done or effect.absent]
+
+
+class LaterProcess:
+    """A process that was forked before the strategy did anything, and so knows nothing of what it did since.
+
+    It stands for the ``delete`` that runs months later: all it gets is the placement and the effects, as JSON.
+    """
+
+    def __init__(self, strategy: NetworkStrategy) -> None:
+        self._strategy = strategy
+        read, self._write = os.pipe()
+        self._result, write = os.pipe()
+        self._pid = _fork()
+        if self._pid == 0:
+            os.close(self._write)
+            os.close(self._result)
+            self._serve(read, write)
+        os.close(read)
+        os.close(write)
+
+    def destroy(self, placement: NetworkPlacement, effects: list[Effect]) -> str:
+        """Have it call ``destroy``; "" or the exception as text."""
+        message = {"placement": placement.as_dict(), "effects": [effect.as_dict() for effect in effects]}
+        os.write(self._write, json.dumps(message).encode())
+        self.close()
+        with open(self._result, "rb") as result:
+            return result.read().decode()
+
+    def close(self) -> None:
+        """Let it end; harmless when it has."""
+        if self._write >= 0:
+            os.close(self._write)
+            self._write = -1
+            os.waitpid(self._pid, 0)
+
+    def _serve(self, read: int, write: int) -> None:
+        try:
+            with open(read, "rb") as messages:
+                text = messages.read()
+            if text:
+                message: Mapping[str, Any] = json.loads(text)
+                effects = [Effect(**fields) for fields in message["effects"]]
+                self._strategy.destroy(NetworkPlacement(**message["placement"]), effects)
+        except BaseException as error:  # noqa: BLE001 -- the test that asked reads it
+            os.write(write, f"{type(error).__name__}: {error}".encode()[:4096])
+        finally:
+            # Not sys.exit: the test runner's own clean-up must not run twice.
+            os._exit(0)
+
+
+def run_and_die(work: Callable[[EffectRecorder], None]) -> list[Effect]:
+    """Run ``work`` in a child that is killed (kill -9) at its first ``done``; what the journal then holds."""
+    read, write = os.pipe()
+    pid = _fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            recorder = EffectRecorder(
+                at_intend=lambda effect: _tell(write, effect),
+                at_done=lambda effect: os.kill(os.getpid(), signal.SIGKILL),
+            )
+            work(recorder)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with open(read, encoding="utf-8") as lines:
+        effects = [Effect(**json.loads(line)) for line in lines]
+    _pid, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        raise AssertionError("the strategy never confirmed an effect, or failed before it did")
+    return effects[::-1]
+
+
+def _fork() -> int:
+    """fork(2) without Python 3.12's warning about threads: the child takes no lock that pytest's timer could hold."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _tell(write: int, effect: Effect) -> None:
+    os.write(write, json.dumps(effect.as_dict()).encode() + b"\n")
+
+
+def _start_time(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        text = file.read()
+    return int(text[text.rindex(b")") + 2 :].split()[19])

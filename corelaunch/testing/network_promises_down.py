@@ -1,0 +1,97 @@
+"""Promises of a network strategy on the way down: destroy, from the journal alone, at whatever point it was cut."""
+
+# ruff: noqa: D102 -- the names of the tests are the promises
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import pytest
+
+from corelaunch.api import Effect, KernelError
+
+from .network_host import EffectRecorder, LaterProcess, host_links, run_and_die
+from .network_stage import Stage, replace_by_foreign
+
+#: How long the kernel may take to clean up a dead network namespace.
+CLEANUP_SECONDS = 5.0
+
+
+class ComingDown:
+    """``destroy`` removes what the effects prove to be ours, all of it and nothing else."""
+
+    def test_destroy_leaves_nothing_and_may_be_called_twice(self, stage: Stage) -> None:
+        placement, before = stage.place(), set(host_links())
+        recorder = stage.give(placement)
+        stage.strategy.destroy(placement, recorder.effects)
+        assert set(host_links()) == before
+        stage.strategy.destroy(placement, recorder.effects)
+
+    def test_destroy_in_a_later_process_needs_only_the_journal(self, stage: Stage, later_process: LaterProcess) -> None:
+        placement, before = stage.place(), set(host_links())
+        recorder = stage.give(placement)
+        assert later_process.destroy(placement, recorder.effects) == ""
+        assert set(host_links()) == before
+
+    def test_destroy_removes_only_what_the_effects_name(self, stage: Stage) -> None:
+        placement = stage.place_on_host()
+        stage.create(placement)
+        stage.strategy.destroy(placement, [])
+        assert placement.host_name in host_links()
+
+    def test_destroy_copes_with_a_dead_network_namespace(self, stage: Stage) -> None:
+        placement, before = stage.place(), set(host_links())
+        recorder = stage.give(placement)
+        stage.container.die()
+        stage.strategy.destroy(placement, recorder.effects)
+        deadline = time.monotonic() + CLEANUP_SECONDS
+        while set(host_links()) != before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stage.strategy.destroy(placement, recorder.effects)
+        assert set(host_links()) == before
+
+    def test_destroy_leaves_a_foreign_link_that_took_the_name_since(self, stage: Stage) -> None:
+        placement = stage.place_on_host()
+        recorder = stage.create(placement)
+        replace_by_foreign(placement.host_name)
+        before = host_links()
+        stage.strategy.destroy(placement, recorder.effects)
+        assert host_links() == before
+
+    def test_kill_9_before_the_confirmation_leaves_what_destroy_finds(self, stage: Stage) -> None:
+        placement, before = stage.place_on_host(), set(host_links())
+        effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder))
+        assert placement.host_name in host_links(), "it was confirmed before it was made"
+        stage.strategy.destroy(placement, effects)
+        assert set(host_links()) == before
+
+    def test_destroy_leaves_a_foreign_link_in_place_of_an_unconfirmed_one(self, stage: Stage) -> None:
+        placement = stage.place_on_host()
+        effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder))
+        replace_by_foreign(placement.host_name)
+        before = host_links()
+        stage.strategy.destroy(placement, effects)
+        assert host_links() == before
+
+    def test_create_that_fails_at_the_confirmation_is_undone_from_the_journal(
+        self, stage: Stage, later_process: LaterProcess
+    ) -> None:
+        def fail(effect: Effect) -> None:
+            raise KernelError("cannot write the journal", errno=errno.ENOSPC)
+
+        placement, before, recorder = stage.place_on_host(), set(host_links()), EffectRecorder(at_done=fail)
+        with pytest.raises(KernelError, match="journal"):
+            stage.create(placement, recorder)
+        assert later_process.destroy(placement, recorder.effects) == ""
+        assert set(host_links()) == before
+
+    def test_no_descriptor_is_left_open(self, stage: Stage) -> None:
+        counts = []
+        for _ in range(3):
+            placement = stage.place()
+            stage.strategy.destroy(placement, stage.give(placement).effects)
+            counts.append(len(os.listdir("/proc/self/fd")))
+        # The first round may open what stays for the life of the process.
+        assert counts[1] == counts[2]

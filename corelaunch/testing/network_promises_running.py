@@ -1,0 +1,128 @@
+"""Promises of a network strategy about a container that has its link: initialize, stats, attach, detach."""
+
+# ruff: noqa: D102 -- the names of the tests are the promises
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from corelaunch.api import KernelError, Unsupported
+
+from .network_host import EffectRecorder, host_links, network_namespace, send_frames
+from .network_rtnetlink import SeenAddress
+from .network_stage import COUNTERS, FEATURES, Stage, has_ipv6
+
+
+class Running:
+    """``initialize`` works through the socket alone; what is claimed is there, what is not is refused."""
+
+    def test_initialize_brings_the_link_up(self, stage: Stage) -> None:
+        placement = stage.place()
+        stage.give(placement)
+        assert stage.container.links()[placement.container_name].up
+
+    def test_initialize_needs_nothing_but_the_socket(self, stage: Stage) -> None:
+        placement = stage.place()
+        recorder = stage.create(placement)
+        # Without its process the namespace can be reached only through the socket, which keeps it alive.
+        stage.container.kill()
+        stage.strategy.initialize(placement, stage.container.netlink_fd, recorder)
+        assert stage.container.links()[placement.container_name].up
+
+    def test_initialize_leaves_the_socket_open(self, stage: Stage) -> None:
+        placement = stage.place()
+        recorder = stage.create(placement)
+        fd = stage.container.netlink_fd
+        before = os.fstat(fd).st_ino
+        stage.strategy.initialize(placement, fd, recorder)
+        assert os.path.exists(f"/proc/self/fd/{fd}"), "the socket was closed"
+        assert os.fstat(fd).st_ino == before, "the socket was closed and its number used again"
+
+    def test_the_caller_stays_in_its_network_namespace(self, stage: Stage) -> None:
+        placement, home = stage.place(), network_namespace()
+        recorder = stage.create(placement)
+        assert network_namespace() == home, "create"
+        stage.strategy.initialize(placement, stage.container.netlink_fd, recorder)
+        assert network_namespace() == home, "initialize"
+        stage.strategy.destroy(placement, recorder.effects)
+        assert network_namespace() == home, "destroy"
+
+    def test_addresses_are_there_and_usable_at_once(self, stage: Stage) -> None:
+        stage.need("addresses")
+        asked = ["10.123.0.2/24", *(["fd00:7b::2/64"] if has_ipv6() else [])]
+        placement = stage.place({"address": ",".join(asked)})
+        stage.give(placement)
+        with stage.container.netlink() as netlink:
+            seen = netlink.addresses(netlink.links()[placement.container_name].index)
+        assert sorted(seen, key=lambda address: address.cidr) == [SeenAddress(cidr, usable=True) for cidr in asked]
+
+    def test_routes_are_there(self, stage: Stage) -> None:
+        stage.need("addresses", "routes")
+        placement = stage.place({**FEATURES["addresses"], **FEATURES["routes"]})
+        stage.give(placement)
+        with stage.container.netlink() as netlink:
+            routes = netlink.routes(netlink.links()[placement.container_name].index)
+        assert {"0.0.0.0/0 via 10.123.0.1", "10.124.0.0/16 via 10.123.0.7"} <= routes
+
+    def test_the_mtu_is_as_asked(self, stage: Stage) -> None:
+        stage.need("mtu")
+        placement = stage.place(FEATURES["mtu"])
+        stage.give(placement)
+        assert stage.container.links()[placement.container_name].mtu == 1400
+
+    def test_the_mac_address_is_as_asked(self, stage: Stage) -> None:
+        stage.need("mac")
+        placement = stage.place(FEATURES["mac"])
+        stage.give(placement)
+        assert stage.container.links()[placement.container_name].mac == "02:00:00:00:12:34"
+
+    def test_stats_count_from_the_containers_side(self, stage: Stage) -> None:
+        stage.need("stats")
+        placement = stage.place_on_host()
+        stage.give(placement)
+        before = stage.strategy.stats(placement)
+        assert set(before) == COUNTERS
+        stage.container.send_frames(placement.container_name, count=20, size=1000)
+        sent = stage.strategy.stats(placement)
+        send_frames(placement.host_name, count=10, size=1000)
+        received = stage.strategy.stats(placement)
+        # Neighbour discovery of either end may add some hundred bytes, so these are no equations.
+        assert 20_000 <= sent["tx_bytes"] - before["tx_bytes"] < 25_000
+        assert sent["tx_packets"] - before["tx_packets"] >= 20
+        assert sent["rx_bytes"] - before["rx_bytes"] < 5_000
+        assert 10_000 <= received["rx_bytes"] - sent["rx_bytes"] < 15_000
+        assert received["tx_bytes"] - sent["tx_bytes"] < 5_000
+
+    def test_stats_of_a_link_that_is_gone_are_an_error(self, stage: Stage) -> None:
+        stage.need("stats")
+        placement = stage.place_on_host()
+        recorder = stage.create(placement)
+        stage.strategy.destroy(placement, recorder.effects)
+        with pytest.raises(KernelError):
+            stage.strategy.stats(placement)
+
+    def test_attach_and_detach_change_a_running_container(self, stage: Stage) -> None:
+        stage.need("attach")
+        placement, before, recorder = stage.place(index=7), set(host_links()), EffectRecorder()
+        stage.strategy.attach(placement, stage.container.process, recorder)
+        stage.strategy.initialize(placement, stage.container.netlink_fd, recorder)
+        assert stage.container.links()[placement.container_name].up
+        stage.strategy.detach(placement, recorder.effects)
+        assert (set(host_links()), set(stage.container.links())) == (before, {"lo"})
+
+    def test_unclaimed_operations_are_refused(self, stage: Stage) -> None:
+        placement, strategy = stage.place(), stage.strategy
+        operations: dict[str, list[Callable[[], object]]] = {
+            "stats": [lambda: strategy.stats(placement)],
+            "attach": [
+                lambda: strategy.attach(placement, stage.container.process, EffectRecorder()),
+                lambda: strategy.detach(placement, []),
+            ],
+        }
+        for feature in stage.unclaimed("stats", "attach"):
+            for operation in operations[feature]:
+                with pytest.raises(Unsupported):
+                    operation()

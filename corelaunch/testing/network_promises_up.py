@@ -1,0 +1,172 @@
+"""Promises of a network strategy on the way up: place, create."""
+
+# ruff: noqa: D102 -- the names of the tests are the promises
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+
+import pytest
+
+from corelaunch.api import (
+    AlreadyExists,
+    ConfigError,
+    CorelaunchError,
+    Effect,
+    KernelError,
+    NetworkPlacement,
+    Unsupported,
+)
+
+from .network_host import Container, EffectRecorder, host_links
+from .network_rtnetlink import IFLA_IFNAME, attribute
+from .network_stage import FEATURES, Stage, make_foreign
+
+
+class Placing:
+    """``place`` is pure, strict, and gives names that do not meet."""
+
+    def test_every_claimed_feature_is_one_of_the_interface(self, stage: Stage) -> None:
+        assert set(stage.strategy.features) <= set(FEATURES)
+
+    def test_place_answers_the_same_to_the_same_request(self, stage: Stage) -> None:
+        assert stage.place() == stage.place()
+
+    def test_place_changes_nothing(self, stage: Stage) -> None:
+        before = host_links()
+        stage.place()
+        assert host_links() == before
+
+    def test_a_placement_survives_the_journal(self, stage: Stage) -> None:
+        placement = stage.place()
+        assert NetworkPlacement(**json.loads(json.dumps(placement.as_dict()))) == placement
+
+    def test_host_names_fit_and_differ_for_each_container_and_index(self, stage: Stage) -> None:
+        long = "long" * 60
+        ids = [
+            "clnet-a",
+            "clnet-a1",
+            "clnet-b",
+            f"clnet-{long}-a",
+            f"clnet-{long}-b",
+            f"clnet-a-{long}",
+            f"clnet-b-{long}",
+        ]
+        names = [
+            stage.place(container_id=container_id, index=index).host_name
+            for container_id in ids
+            for index in (0, 1, 10)
+        ]
+        assert [name for name in names if len(name.encode()) > 15] == []
+        assert len(set(names)) == len(names) or set(names) == {""}
+
+    def test_an_unknown_option_is_refused_by_its_name(self, stage: Stage) -> None:
+        with pytest.raises(ConfigError, match="clnet-unknown"):
+            stage.place({"clnet-unknown": "1"})
+
+    def test_options_of_unclaimed_features_are_refused(self, stage: Stage) -> None:
+        for feature in stage.unclaimed("addresses", "routes", "mtu", "mac"):
+            for option, value in FEATURES[feature].items():
+                with pytest.raises((ConfigError, Unsupported), match=option):
+                    stage.place({option: value})
+
+
+class GoingUp:
+    """``create`` announces, makes exclusively, confirms, and puts the promised link into the right container."""
+
+    def test_create_puts_the_promised_link_into_the_container(self, stage: Stage) -> None:
+        placement = stage.place()
+        stage.create(placement)
+        assert set(stage.container.links()) == {"lo", placement.container_name}
+
+    def test_create_announces_each_host_link_before_it_makes_it(self, stage: Stage) -> None:
+        placement = stage.place_on_host()
+        before = host_links()
+        recorder = stage.create(placement)
+        made = set(host_links()) - set(before)
+        assert made == {placement.host_name}
+        announced = [e for e in recorder.all_effects if e.name not in recorder.links_at_intend[e.number]]
+        assert made <= {e.name for e in announced}, "a link was there before its announcement, or was never announced"
+
+    def test_create_announces_honestly_and_confirms_what_it_made(self, stage: Stage) -> None:
+        recorder = stage.create(stage.place_on_host())
+        claims = {e.name: e.absent for e in recorder.all_effects}
+        assert claims == {e.name: e.name not in recorder.links_at_intend[e.number] for e in recorder.all_effects}
+        assert [e for e in recorder.all_effects if not e.done] == []
+
+    def test_create_makes_nothing_when_the_announcement_fails(self, stage: Stage) -> None:
+        def fail(effect: Effect) -> None:
+            raise KernelError("cannot write the journal", errno=errno.ENOSPC)
+
+        placement, before = stage.place_on_host(), host_links()
+        with pytest.raises(KernelError):
+            stage.create(placement, EffectRecorder(at_intend=fail))
+        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+
+    def test_create_refuses_a_pid_that_belongs_to_another_process_now(self, stage: Stage) -> None:
+        before = host_links()
+        process = stage.container.process
+        with pytest.raises(CorelaunchError):
+            stage.strategy.create(stage.place(), process.replace(start_time=process.start_time + 1), EffectRecorder())
+        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+
+    def test_create_leaves_a_foreign_link_of_its_name_untouched(self, stage: Stage) -> None:
+        placement, recorder = stage.place_on_host(), EffectRecorder()
+        make_foreign(placement.host_name)
+        before = host_links()
+        with pytest.raises(AlreadyExists):
+            stage.create(placement, recorder)
+        stage.strategy.destroy(placement, recorder.effects)
+        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+
+    def test_create_leaves_nothing_when_the_name_is_taken_inside(self, stage: Stage) -> None:
+        placement, recorder, before = stage.place(), EffectRecorder(), host_links()
+        with stage.container.netlink() as netlink:
+            netlink.make_veth(placement.container_name, attribute(IFLA_IFNAME, "clnetpeer"))
+        inside = stage.container.links()
+        with pytest.raises(CorelaunchError):
+            stage.create(placement, recorder)
+        stage.strategy.destroy(placement, recorder.effects)
+        assert (host_links(), stage.container.links()) == (before, inside)
+
+    def test_two_containers_with_equal_options_do_not_meet(self, stage: Stage) -> None:
+        before = set(host_links())
+        with Container() as second:
+            placements = [stage.place(container_id="clnet-a"), stage.place(container_id="clnet-b")]
+            containers = [stage.container, second]
+            recorders = [stage.give(p, c) for p, c in zip(placements, containers, strict=True)]
+            stage.strategy.destroy(placements[0], recorders[0].effects)
+            assert placements[1].container_name in second.links()
+            stage.strategy.destroy(placements[1], recorders[1].effects)
+        assert set(host_links()) == before
+
+    def test_two_links_of_one_container_do_not_meet(self, stage: Stage) -> None:
+        placements = [stage.place(index=0), stage.place(index=1)]
+        recorders = [stage.give(placement) for placement in placements]
+        assert set(stage.container.links()) == {"lo", *(placement.container_name for placement in placements)}
+        assert len({placement.container_name for placement in placements}) == 2
+        for placement, recorder in zip(placements, recorders, strict=True):
+            stage.strategy.destroy(placement, recorder.effects)
+        assert set(host_links()) == {"lo"}
+
+    def test_threads_may_create_at_the_same_time(self, stage: Stage) -> None:
+        failures: list[BaseException] = []
+        stage.create(stage.place())
+        before = set(host_links())
+
+        def launch(container_id: str) -> None:
+            try:
+                with Container() as own:
+                    placement = stage.place(container_id=container_id)
+                    stage.strategy.destroy(placement, stage.give(placement, own).effects)
+            except BaseException as error:  # noqa: BLE001 -- a thread must not swallow it
+                failures.append(error)
+
+        threads = [threading.Thread(target=launch, args=(f"clnet-{number}",)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (failures, set(host_links())) == ([], before)

@@ -1,0 +1,165 @@
+"""The reference network strategy: a veth pair with nothing but the standard library. The contract holds it to be right.
+
+It claims every feature; :class:`PlainVeth` is the same and claims none.
+"""
+
+# ruff: noqa: D102 -- the methods are documented where they are declared, in corelaunch.api
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from corelaunch.api import (
+    AlreadyExists,
+    ConfigError,
+    Effect,
+    KernelError,
+    LaunchContext,
+    NetworkPlacement,
+    NetworkRequest,
+    NetworkStrategy,
+    ProcessHandle,
+)
+
+from . import network_rtnetlink as rt
+from .network_rtnetlink import Rtnetlink, attribute
+from .network_stage import FEATURES
+
+
+class ReferenceVeth(NetworkStrategy):
+    """Options: those that the claimed features bring."""
+
+    features = frozenset(FEATURES)
+
+    def place(self, request: NetworkRequest) -> NetworkPlacement:
+        known = [option for feature in self.features for option in FEATURES[feature]]
+        for option in request.options:
+            if option not in known:
+                raise ConfigError("unknown option", where=option)
+        name = sha256(f"{request.container_id} {request.index}".encode()).hexdigest()[:12]
+        return NetworkPlacement(f"ref{name}", f"eth{request.index}", dict(request.options))
+
+    def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
+        namespace = self.open_namespace(process)
+        try:
+            with Rtnetlink() as netlink:
+                if placement.host_name in netlink.links():
+                    raise AlreadyExists("link exists", where=placement.host_name)
+                mac = (b"\x02" + os.urandom(5)).hex(":")
+                effect = ctx.intend("link", placement.host_name, absent=True, mac=mac)
+                self.make(netlink, placement, namespace, mac)
+                link = netlink.links()[placement.host_name]
+                ctx.done(effect, ifindex=link.index)
+                netlink.set_link(link.index, up=True)
+        except OSError as error:
+            raise KernelError.of("cannot create link", error, where=placement.host_name) from error
+        finally:
+            os.close(namespace)
+
+    def open_namespace(self, process: ProcessHandle) -> int:
+        """A descriptor of the process's network namespace."""
+        try:
+            namespace = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY)
+            with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
+                start_time = int(stat.read().rpartition(")")[2].split()[19])
+        except OSError as error:
+            raise KernelError.of("cannot open network namespace", error) from error
+        if start_time != process.start_time:
+            os.close(namespace)
+            raise KernelError("the process is gone", errno=errno.ESRCH)
+        return namespace
+
+    def make(self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str) -> None:
+        """Make the pair in one message."""
+        peer = attribute(rt.IFLA_IFNAME, placement.container_name) + attribute(rt.IFLA_NET_NS_FD, namespace)
+        if "mtu" in placement.options:
+            peer += attribute(rt.IFLA_MTU, int(placement.options["mtu"]))
+        if "mac" in placement.options:
+            peer += attribute(rt.IFLA_ADDRESS, _mac_bytes(placement.options["mac"]))
+        netlink.make_veth(placement.host_name, peer, attribute(rt.IFLA_ADDRESS, _mac_bytes(mac)))
+
+    def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
+        try:
+            with Rtnetlink(netlink_fd) as netlink:
+                index = netlink.links()[placement.container_name].index
+                netlink.set_link(index, up=True)
+                for address in filter(None, placement.options.get("address", "").split(",")):
+                    self.add_address(netlink, index, address)
+                if "gateway" in placement.options:
+                    add_route(netlink, index, f"0.0.0.0/0 via {placement.options['gateway']}")
+                if "route" in placement.options:
+                    add_route(netlink, index, placement.options["route"])
+        except OSError as error:
+            raise KernelError.of("cannot set up link", error, where=placement.container_name) from error
+
+    def add_address(self, netlink: Rtnetlink, index: int, cidr: str, flags: int = rt.IFA_F_NODAD) -> None:
+        """Give the link an address that needs no duplicate detection."""
+        host, _slash, prefix = cidr.partition("/")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        packed = socket.inet_pton(family, host)
+        body = rt.ADDRESS.pack(family, int(prefix), 0, 0, index)
+        body += attribute(rt.IFA_LOCAL, packed) + attribute(rt.IFA_ADDRESS, packed)
+        if family == socket.AF_INET6:
+            body += attribute(rt.IFA_FLAGS, flags)
+        netlink.request(rt.RTM_NEWADDR, body, rt.CREATE | rt.EXCLUSIVE)
+
+    def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
+        if "stats" not in self.features:
+            raise self.unsupported("stats", "stats")
+        with Rtnetlink() as netlink:
+            link = netlink.links().get(placement.host_name)
+        if link is None:
+            raise KernelError("no such link", where=placement.host_name, errno=errno.ENODEV)
+        return {{"rx": "tx", "tx": "rx"}[name[:2]] + name[2:]: value for name, value in link.counters.items()}
+
+    def attach(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
+        if "attach" not in self.features:
+            raise self.unsupported("attach", "attach")
+        self.create(placement, process, ctx)
+
+    def detach(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
+        if "attach" not in self.features:
+            raise self.unsupported("detach", "attach")
+        self.destroy(placement, effects)
+
+    def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
+        with Rtnetlink() as netlink:
+            for effect in effects:
+                link = netlink.links().get(effect.name)
+                if link is None or link.mac != effect.args["mac"]:
+                    continue
+                if effect.done and link.index != effect.facts["ifindex"]:
+                    continue
+                self.delete(netlink, link.index)
+
+    def delete(self, netlink: Rtnetlink, index: int) -> None:
+        """Delete a link; gone is fine."""
+        try:
+            netlink.delete_link(index)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise KernelError.of("cannot delete link", error) from error
+
+
+class PlainVeth(ReferenceVeth):
+    """The same, without a claim: everything else must be refused."""
+
+    features = frozenset()
+
+
+def add_route(netlink: Rtnetlink, index: int, route: str) -> None:
+    """Add an IPv4 route, ``"DESTINATION via GATEWAY"``."""
+    destination, _via, gateway = route.partition(" via ")
+    host, _slash, prefix = destination.partition("/")
+    body = rt.ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, 254, 4, 0, 1, 0)
+    body += attribute(rt.RTA_DST, socket.inet_aton(host)) + attribute(rt.RTA_GATEWAY, socket.inet_aton(gateway))
+    netlink.request(rt.RTM_NEWROUTE, body + attribute(rt.RTA_OIF, struct.pack("=I", index)), rt.CREATE | rt.EXCLUSIVE)
+
+
+def _mac_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))

@@ -1,0 +1,111 @@
+"""The stage on which one promise of a network strategy is played: the strategy, one container, and short cuts."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+import pytest
+
+from corelaunch.api import KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy
+
+from .network_host import Container, EffectRecorder, host_links
+from .network_rtnetlink import IFLA_IFNAME, Rtnetlink, attribute
+
+#: Feature -> the options that it brings, with values that every strategy must take.
+FEATURES: Mapping[str, Mapping[str, str]] = {
+    "addresses": {"address": "10.123.0.2/24"},
+    "routes": {"gateway": "10.123.0.1", "route": "10.124.0.0/16 via 10.123.0.7"},
+    "mtu": {"mtu": "1400"},
+    "mac": {"mac": "02:00:00:00:12:34"},
+    "stats": {},
+    "attach": {},
+}
+COUNTERS = {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")}
+
+
+class Stage:
+    """One strategy and one container on a private host.
+
+    Attributes:
+        strategy: the one under test.
+        options: what every request of it needs.
+        container: a process in its own network namespace.
+    """
+
+    def __init__(self, strategy: NetworkStrategy, options: Mapping[str, str], container: Container) -> None:
+        self.strategy = strategy
+        self.options = options
+        self.container = container
+
+    def place(
+        self, more: Mapping[str, str] = MappingProxyType({}), *, container_id: str = "clnet-contract", index: int = 0
+    ) -> NetworkPlacement:
+        """Place a request with more options."""
+        return self.strategy.place(NetworkRequest(container_id, index, "contract", {**self.options, **more}))
+
+    def place_on_host(self) -> NetworkPlacement:
+        """Place, and skip if the strategy makes nothing on the host."""
+        placement = self.place()
+        if not placement.host_name:
+            pytest.skip("this strategy makes nothing on the host")
+        return placement
+
+    def create(
+        self, placement: NetworkPlacement, recorder: EffectRecorder | None = None, container: Container | None = None
+    ) -> EffectRecorder:
+        """Create; skip if this kernel has no such type of link."""
+        recorder = recorder or EffectRecorder()
+        try:
+            self.strategy.create(placement, (container or self.container).process, recorder)
+        except KernelError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                host_lacks(f"this type of link ({error})")
+            raise
+        return recorder
+
+    def give(self, placement: NetworkPlacement, container: Container | None = None) -> EffectRecorder:
+        """Create and initialize, as a launch does."""
+        container = container or self.container
+        recorder = self.create(placement, container=container)
+        self.strategy.initialize(placement, container.netlink_fd, recorder)
+        return recorder
+
+    def need(self, *features: str) -> None:
+        """Skip unless the strategy claims all of these."""
+        for feature in features:
+            if feature not in self.strategy.features:
+                pytest.skip(f"feature {feature!r} not claimed")
+
+    def unclaimed(self, *features: str) -> list[str]:
+        """Those of these features that the strategy does not claim; skip if it claims them all."""
+        left = [feature for feature in features if feature not in self.strategy.features]
+        if not left:
+            pytest.skip(f"all of {', '.join(features)} are claimed")
+        return left
+
+
+def host_lacks(what: str) -> NoReturn:
+    """Skip, because of the host and not because of the strategy."""
+    pytest.skip(f"this host lacks {what}")
+
+
+def make_foreign(name: str) -> None:
+    """A link of somebody else's, of that name, on the private host."""
+    with Rtnetlink() as netlink:
+        netlink.make_veth(name, attribute(IFLA_IFNAME, "clnetforeign"))
+
+
+def replace_by_foreign(name: str) -> None:
+    """Delete a link behind the strategy's back and make a foreign one of the same name."""
+    with Rtnetlink() as netlink:
+        netlink.delete_link(host_links()[name].index)
+    make_foreign(name)
+
+
+def has_ipv6() -> bool:
+    """Whether this kernel speaks IPv6."""
+    return os.path.exists("/proc/net/if_inet6")

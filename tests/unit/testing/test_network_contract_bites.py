@@ -1,0 +1,192 @@
+"""The network contract is tested itself: the references pass, each wrong strategy fails for its own reason.
+
+All of them run in one pytest of their own; the tests here read its report.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+import pytest
+
+from corelaunch.testing import network_wrong as wrong
+from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
+
+pytestmark = pytest.mark.needs_root
+
+#: Wrong strategy -> the promises that it breaks, without "test_".
+WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
+    wrong.RandomNames: frozenset({"place_answers_the_same_to_the_same_request"}),
+    wrong.CutNames: frozenset({"host_names_fit_and_differ_for_each_container_and_index"}),
+    wrong.IgnoresUnknownOptions: frozenset({"an_unknown_option_is_refused_by_its_name"}),
+    wrong.NeedlesslyAccepts: frozenset({"options_of_unclaimed_features_are_refused"}),
+    wrong.PretendsStats: frozenset({"unclaimed_operations_are_refused"}),
+    wrong.AnnouncesTooLate: frozenset(
+        {
+            "create_announces_each_host_link_before_it_makes_it",
+            "create_announces_honestly_and_confirms_what_it_made",
+            "create_makes_nothing_when_the_announcement_fails",
+        }
+    ),
+    wrong.NeverConfirms: frozenset(
+        {
+            "create_announces_honestly_and_confirms_what_it_made",
+            "create_that_fails_at_the_confirmation_is_undone_from_the_journal",
+            "kill_9_before_the_confirmation_leaves_what_destroy_finds",
+            "destroy_leaves_a_foreign_link_in_place_of_an_unconfirmed_one",
+        }
+    ),
+    wrong.TakesAnyProcess: frozenset({"create_refuses_a_pid_that_belongs_to_another_process_now"}),
+    wrong.ReplacesForeignLinks: frozenset({"create_leaves_a_foreign_link_of_its_name_untouched"}),
+    wrong.WrongNameInside: frozenset({"create_puts_the_promised_link_into_the_container"}),
+    wrong.ClosesTheSocket: frozenset({"initialize_leaves_the_socket_open"}),
+    wrong.EntersTheNamespace: frozenset({"the_caller_stays_in_its_network_namespace"}),
+    wrong.NeedsTheProcess: frozenset({"initialize_needs_nothing_but_the_socket"}),
+    wrong.WaitsForDuplicates: frozenset({"addresses_are_there_and_usable_at_once"}),
+    wrong.ForgetsTheGateway: frozenset({"routes_are_there"}),
+    wrong.MtuOnTheWrongEnd: frozenset({"the_mtu_is_as_asked"}),
+    wrong.StatsFromTheHost: frozenset({"stats_count_from_the_containers_side"}),
+    wrong.ZerosForGone: frozenset({"stats_of_a_link_that_is_gone_are_an_error"}),
+    wrong.DestroysByName: frozenset(
+        {
+            "destroy_leaves_a_foreign_link_that_took_the_name_since",
+            "destroy_leaves_a_foreign_link_in_place_of_an_unconfirmed_one",
+        }
+    ),
+    wrong.DestroysByPlacement: frozenset(
+        {"destroy_removes_only_what_the_effects_name", "create_leaves_a_foreign_link_of_its_name_untouched"}
+    ),
+    wrong.RemembersInMemory: frozenset(
+        {
+            "destroy_in_a_later_process_needs_only_the_journal",
+            "kill_9_before_the_confirmation_leaves_what_destroy_finds",
+            "create_that_fails_at_the_confirmation_is_undone_from_the_journal",
+        }
+    ),
+    wrong.ForgetsUnconfirmed: frozenset(
+        {
+            "kill_9_before_the_confirmation_leaves_what_destroy_finds",
+            "create_that_fails_at_the_confirmation_is_undone_from_the_journal",
+        }
+    ),
+    wrong.FailsWhenGone: frozenset(
+        {
+            "destroy_leaves_nothing_and_may_be_called_twice",
+            "destroy_copes_with_a_dead_network_namespace",
+            "create_leaves_nothing_when_the_name_is_taken_inside",
+        }
+    ),
+    wrong.LeaksDescriptors: frozenset({"no_descriptor_is_left_open"}),
+}
+
+#: These break something that most other promises stand on, so that more than the named one fails.
+FAR_REACHING = frozenset({wrong.WrongNameInside, wrong.ClosesTheSocket, wrong.EntersTheNamespace})
+
+CONTRACTS = """
+import pytest
+from corelaunch.testing import network_reference, network_wrong
+from corelaunch.testing.network_contract import NetworkStrategyContract
+
+def contract(strategy):
+    fixture = pytest.fixture(lambda self: strategy(), name="strategy")
+    return type(f"Test{strategy.__name__}", (NetworkStrategyContract,), {"strategy": fixture})
+
+for module in (network_reference, network_wrong):
+    for strategy in vars(module).values():
+        if isinstance(strategy, type) and issubclass(strategy, network_reference.ReferenceVeth):
+            globals()[f"Test{strategy.__name__}"] = contract(strategy)
+
+class TestForgotten(NetworkStrategyContract):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, str]]:
+    """Class of the strategy -> promise -> "" (kept), "skipped", or the failure's text."""
+    directory = tmp_path_factory.mktemp("contract")
+    (directory / "test_contracts.py").write_text(CONTRACTS)
+    xml = directory / "report.xml"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={directory}",
+        f"--junitxml={xml}",
+    ]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(map(os.path.abspath, sys.path))}
+    done = subprocess.run(
+        [*command, str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=environment,
+        cwd=directory,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    found: dict[str, dict[str, str]] = {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        outcome = "".join(
+            "skipped" if child.tag == "skipped" else (child.get("message") or "") + (child.text or "") for child in case
+        )
+        promises = found.setdefault(case.get("classname", "").rpartition(".Test")[2], {})
+        promises[case.get("name", "").removeprefix("test_")] = outcome
+    return found
+
+
+def failed(promises: Mapping[str, str]) -> set[str]:
+    return {promise for promise, outcome in promises.items() if outcome not in ("", "skipped")}
+
+
+@pytest.mark.parametrize("strategy", [ReferenceVeth, PlainVeth])
+def test_a_right_strategy_keeps_every_promise(
+    report: Mapping[str, Mapping[str, str]], strategy: type[ReferenceVeth]
+) -> None:
+    assert failed(report[strategy.__name__]) == set()
+
+
+def test_every_promise_is_kept_by_a_reference_and_not_only_skipped(report: Mapping[str, Mapping[str, str]]) -> None:
+    kept = {promise for name in ("ReferenceVeth", "PlainVeth") for promise, out in report[name].items() if out == ""}
+    assert kept == set(report["ReferenceVeth"])
+
+
+def test_every_wrong_strategy_is_listed(report: Mapping[str, Mapping[str, str]]) -> None:
+    assert set(report) == {"ReferenceVeth", "PlainVeth", "Forgotten", *(strategy.__name__ for strategy in WRONG)}
+
+
+@pytest.mark.parametrize("strategy", WRONG, ids=lambda strategy: strategy.__name__)
+def test_a_wrong_strategy_breaks_the_promises_that_it_was_made_to_break(
+    report: Mapping[str, Mapping[str, str]], strategy: type[ReferenceVeth]
+) -> None:
+    broken = failed(report[strategy.__name__])
+    assert broken >= WRONG[strategy]
+    if strategy not in FAR_REACHING:
+        assert broken == WRONG[strategy]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "promise", "reason"),
+    [
+        ("AnnouncesTooLate", "create_announces_each_host_link_before_it_makes_it", "before its announcement"),
+        ("ClosesTheSocket", "initialize_leaves_the_socket_open", "the socket was closed"),
+        ("EntersTheNamespace", "the_caller_stays_in_its_network_namespace", "create"),
+        ("NeverConfirms", "kill_9_before_the_confirmation_leaves_what_destroy_finds", "never confirmed"),
+        ("FailsWhenGone", "destroy_leaves_nothing_and_may_be_called_twice", "no such link"),
+    ],
+)
+def test_a_broken_promise_says_why(
+    report: Mapping[str, Mapping[str, str]], strategy: str, promise: str, reason: str
+) -> None:
+    assert reason in report[strategy][promise]
+
+
+def test_a_contract_without_its_fixture_says_which_one_to_define(report: Mapping[str, Mapping[str, str]]) -> None:
+    assert all("TestForgotten must define a `strategy` fixture" in text for text in report["Forgotten"].values())
