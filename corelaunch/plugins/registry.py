@@ -1,0 +1,191 @@
+"""The plugins that are installed, and the one that was chosen by name: loaded once, alone, and directly.
+
+In the command line a backend is one implementation, so its hook is called without pluggy (whose import costs more
+than a launch). ``manager.py`` is the way through pluggy; a test holds both to the same answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import allocate_lock
+
+from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
+from ..errors import CorelaunchError, PluginError
+from ..hookspecs import FACTORIES
+from .discovery import EntryPoint, check_trusted, find
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+#: Which distribution usually provides a name, for the error when it is not installed.
+USUAL = {
+    ("cgroup_manager", "cgroupfs"): "corelaunch-cgroupfs",
+    ("cgroup_manager", "systemd"): "corelaunch-systemd",
+    ("rdt_manager", "resctrl"): "corelaunch-resctrl",
+    **{
+        ("network_strategy", name): "corelaunch-netstrategies"
+        for name in ("loopback", "veth", "bridge", "macvlan", "ipvlan", "host-device", "cni", "slirp", "pasta")
+    },
+}
+
+
+class Registry:
+    """Entry points of the directories of ``sys.path``, and what was loaded from them. Safe for several threads.
+
+    Args:
+        directories: where to look; None is ``sys.path``.
+    """
+
+    def __init__(self, directories: Sequence[str] | None = None) -> None:
+        self._directories = directories
+        self._entries: list[EntryPoint] | None = None
+        self._modules: dict[tuple[str, str], Any] = {}
+        self._backends: dict[tuple[str, str], Any] = {}
+        self._failures: dict[tuple[str, str], PluginError] = {}
+        self._lock = allocate_lock()
+
+    def entries(self, kind: str = "") -> list[EntryPoint]:
+        """Every installed plugin, or those of one kind; nothing is imported."""
+        if self._entries is None:
+            self._entries = find(self._directories if self._directories is not None else sys.path)
+        return [entry for entry in self._entries if not kind or entry.kind == kind]
+
+    def names(self, kind: str) -> list[str]:
+        """Names that can be chosen, sorted."""
+        return sorted({entry.name for entry in self.entries(kind)})
+
+    def distribution(self, kind: str, name: str) -> str:
+        """Distribution and version of an installed plugin."""
+        return self._entry(kind, name, "").label
+
+    def load(self, kind: str, name: str, *, made_by: str = "") -> Any:
+        """The backend of this kind and name.
+
+        Args:
+            made_by: distribution and version that a journal names, for the error if it is gone.
+
+        Raises:
+            PluginError: not installed, installed twice, broken, or of another API version. A failure is remembered.
+        """
+        key = (kind, name)
+        with self._lock:
+            if key not in self._backends:
+                plugin = self._plugin(kind, name, made_by)
+                self._backends[key] = self._remember(key, lambda: self._backend(kind, name, plugin))
+            return self._backends[key]
+
+    def plugin(self, kind: str, name: str) -> Any:
+        """The plugin itself (the module or object of its entry point), checked but not called."""
+        with self._lock:
+            return self._plugin(kind, name, "")
+
+    def broken(self) -> dict[tuple[str, str], PluginError]:
+        """What was asked for and could not be loaded: (kind, name) -> why."""
+        return dict(self._failures)
+
+    def _plugin(self, kind: str, name: str, made_by: str) -> Any:
+        key = (kind, name)
+        if key not in self._modules:
+            entry = self._entry(kind, name, made_by)
+            self._modules[key] = self._remember(key, lambda: _import(entry))
+        return self._modules[key]
+
+    def _remember(self, key: tuple[str, str], load: Callable[[], Any]) -> Any:
+        if key in self._failures:
+            raise self._failures[key]
+        try:
+            return load()
+        except PluginError as error:
+            self._failures[key] = error
+            raise
+
+    def _entry(self, kind: str, name: str, made_by: str) -> EntryPoint:
+        entries = [entry for entry in self.entries(kind) if entry.name == name]
+        if len(entries) > 1:
+            both = " and ".join(entry.label for entry in entries)
+            raise PluginError(
+                f"two plugins are called {name!r}", where=_words(kind), why=both, hint="uninstall one of them"
+            )
+        if not entries:
+            package = made_by or USUAL.get((kind, name), "")
+            installed = ", ".join(self.names(kind)) or "none"
+            raise PluginError(
+                f"no {_words(kind)} called {name!r} is installed",
+                why=f"installed: {installed}",
+                hint=f"pip install {_requirement(package)}" if package else "see corelaunch plugins",
+            )
+        return entries[0]
+
+    def _backend(self, kind: str, name: str, plugin: Any) -> Any:
+        factory = find_hook(plugin, FACTORIES[kind])
+        if factory is None:
+            raise PluginError(
+                f"plugin {name!r} is broken", where=_words(kind), why=f"it does not implement {FACTORIES[kind]}"
+            )
+        try:
+            backend = factory()
+        except Exception as error:
+            raise PluginError(
+                f"plugin {name!r} is broken", where=FACTORIES[kind], why=f"{type(error).__name__}: {error}"
+            ) from error
+        if backend is None:
+            raise PluginError(f"plugin {name!r} is broken", where=FACTORIES[kind], why="it returned None")
+        return backend
+
+
+def find_hook(plugin: Any, hook: str) -> Any:
+    """The implementation of a hook in a plugin, by its own name or by ``specname``; None if there is none."""
+    for attribute in dir(plugin):
+        candidate = getattr(plugin, attribute, None)
+        options = getattr(candidate, HOOKIMPL_ATTRIBUTE, None)
+        if isinstance(options, dict) and (options.get("specname") or attribute) == hook:
+            return candidate
+    return None
+
+
+def check_api(plugin: Any, label: str) -> None:
+    """Refuse a plugin that was written for another API.
+
+    Raises:
+        PluginError: ``corelaunch_api`` is missing or another number.
+    """
+    version = getattr(plugin, "corelaunch_api", None)
+    if version != API_VERSION:
+        says = "does not say for which API it was written" if version is None else f"was written for API {version}"
+        raise PluginError(
+            f"plugin of {label} cannot be used",
+            why=f"it {says}, this is API {API_VERSION}",
+            hint=f"install another version of {label.split(' ', 1)[0]}",
+        )
+
+
+def _import(entry: EntryPoint) -> Any:
+    module_name, _, attribute = entry.value.partition(":")
+    try:
+        check_trusted(entry.path)
+        plugin: Any = __import__(module_name, fromlist=["*"])
+        check_trusted(plugin.__file__)
+        for part in attribute.split(".") if attribute else ():
+            plugin = getattr(plugin, part)
+    except CorelaunchError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        # Also SystemExit: a plugin that cannot be imported must not end a verb that does not need it.
+        raise PluginError(
+            f"plugin {entry.name!r} is broken", where=entry.label, why=f"{type(error).__name__}: {error}"
+        ) from error
+    check_api(plugin, entry.label)
+    return plugin
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ").replace("rdt", "RDT")
+
+
+def _requirement(label: str) -> str:
+    name, _, version = label.partition(" ")
+    return f"{name}=={version}" if version else name

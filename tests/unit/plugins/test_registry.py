@@ -1,0 +1,139 @@
+"""Plugins are found without importing them, chosen by name, and a bad one spoils nothing but itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pluggy
+import pytest
+
+from corelaunch import api, hookspecs
+from corelaunch.api import Moment
+from corelaunch.errors import PluginError, TeardownError
+from corelaunch.plugins.discovery import find
+from corelaunch.plugins.manager import load_through_pluggy, observe_all
+from corelaunch.plugins.registry import Registry
+
+Install = Callable[..., Path]
+
+
+def test_the_scan_finds_what_importlib_metadata_finds() -> None:
+    ours = {(e.kind, e.name, e.value) for e in find(sys.path)}
+    theirs = {
+        (kind, point.name, point.value)
+        for kind, group in hookspecs.GROUPS.items()
+        for point in importlib.metadata.entry_points(group=group)
+    }
+    assert ours == theirs
+
+
+def test_only_what_is_chosen_is_imported(install: Install) -> None:
+    site = install("mine")
+    install("bomb", "raise SystemExit('imported')")
+    registry = Registry([str(site)])
+    assert registry.names("cgroup_manager") == ["bomb", "mine"]
+    assert isinstance(registry.load("cgroup_manager", "mine"), api.CgroupManager)
+    assert registry.load("cgroup_manager", "mine") is registry.load("cgroup_manager", "mine")
+
+
+def test_both_dispatch_paths_give_the_same_backend(install: Install) -> None:
+    registry = Registry([str(install("mine"))])
+    assert load_through_pluggy(registry, "cgroup_manager", "mine") is registry.load("cgroup_manager", "mine")
+
+
+def test_our_hookimpl_marks_as_pluggys_does() -> None:
+    def ours() -> None: ...
+    def theirs() -> None: ...
+
+    for options in ({}, {"tryfirst": True}, {"specname": "x"}, {"wrapper": True}, {"optionalhook": True, "trylast": True}):
+        api.hookimpl(**options)(ours)
+        pluggy.HookimplMarker("corelaunch")(**options)(theirs)
+        assert vars(ours) == vars(theirs)
+    assert vars(api.hookimpl(ours)) == vars(pluggy.HookimplMarker("corelaunch")(theirs))
+
+
+def test_an_unknown_name_lists_the_installed_ones_and_the_usual_package(install: Install) -> None:
+    registry = Registry([str(install("mine"))])
+    with pytest.raises(PluginError) as caught:
+        registry.load("cgroup_manager", "systemd")
+    assert str(caught.value) == (
+        "no cgroup manager called 'systemd' is installed: installed: mine (pip install corelaunch-systemd)"
+    )
+
+
+def test_a_plugin_that_is_gone_is_asked_for_in_the_version_that_made_the_container(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"pip install corelaunch-flat==3\.1"):
+        Registry([str(tmp_path)]).load("cgroup_manager", "flat", made_by="corelaunch-flat 3.1")
+
+
+def test_a_name_that_two_distributions_claim_is_refused_and_both_are_named(install: Install) -> None:
+    install("mine", distribution="one")
+    registry = Registry([str(install("mine", distribution="two"))])
+    with pytest.raises(PluginError, match=r"one 1\.2 and two 1\.2"):
+        registry.load("cgroup_manager", "mine")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import nonesuch", "ModuleNotFoundError: No module named 'nonesuch'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("corelaunch_api = 1", "does not implement corelaunch_cgroup_manager"),
+        ("x = 1", "does not say for which API it was written, this is API 1"),
+        ("corelaunch_api = 2", "was written for API 2, this is API 1"),
+        ("from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): 1/0", "ZeroDivisionError"),
+        ("from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): pass", "returned None"),
+    ],
+)
+def test_a_broken_plugin_is_named_with_its_reason_and_remembered(install: Install, code: str, why: str) -> None:
+    registry = Registry([str(install("bad", code))])
+    for _ in range(2):
+        with pytest.raises(PluginError, match=why):
+            registry.load("cgroup_manager", "bad")
+    assert list(registry.broken()) == [("cgroup_manager", "bad")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the rule is for root")
+def test_root_takes_no_plugin_that_others_can_write(install: Install) -> None:
+    site = install("mine")
+    site.chmod(0o777)
+    with pytest.raises(PluginError, match="plugin refused"):
+        Registry([str(site)]).load("cgroup_manager", "mine")
+
+
+OBSERVER = """
+from corelaunch.api import hookimpl
+corelaunch_api = 1
+seen = []
+@hookimpl
+def corelaunch_moment(moment):
+    seen.append(moment.name)
+    {failure}
+"""
+MOMENT = Moment("creating", "demo", "/b", "spawn", "creating")
+
+
+class TestLifecyclePlugins:
+    def test_going_up_the_first_failure_is_a_veto(self, install: Install) -> None:
+        install("first", OBSERVER.format(failure="raise ValueError('no')"), kind="lifecycle")
+        registry = Registry([str(install("second", OBSERVER.format(failure=""), kind="lifecycle"))])
+        with pytest.raises(PluginError, match="lifecycle plugin 'first' failed: moment 'creating': ValueError: no"):
+            observe_all(registry, ["first", "second"], MOMENT, up=True)
+        assert registry.plugin("lifecycle", "second").seen == []
+
+    def test_coming_down_all_are_told_and_failures_collected(self, install: Install) -> None:
+        install("first", OBSERVER.format(failure="raise ValueError('no')"), kind="lifecycle")
+        registry = Registry([str(install("second", OBSERVER.format(failure=""), kind="lifecycle"))])
+        with pytest.raises(TeardownError, match="ValueError: no"):
+            observe_all(registry, ["first", "second"], MOMENT, up=False)
+        assert registry.plugin("lifecycle", "second").seen == ["creating"]
+
+    def test_a_misspelt_hook_is_reported_with_the_nearest(self, install: Install) -> None:
+        code = "from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_momnt(moment): pass"
+        registry = Registry([str(install("typo", code, kind="lifecycle"))])
+        with pytest.raises(PluginError, match="corelaunch_momnt is no hook, corelaunch_moment is"):
+            observe_all(registry, ["typo"], MOMENT, up=True)
