@@ -118,6 +118,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:corelaunch",
         f"--rootdir={directory}",
         f"--junitxml={xml}",
     ]
