@@ -46,7 +46,7 @@ class Scope:
         private_mounts: the caller runs in a mount namespace of its own, so that every mount counts.
         ancestor: descendants of this process count; 0 for nobody. It should be a child subreaper
             (:func:`become_subreaper`), otherwise orphans leave the family.
-        ignored: pids that belong to the harness itself: the tracer, the reader.
+        ignored, ignored_names: pids, and names of programs, that belong to the harness itself: a tracer, a reader.
     """
 
     marks: tuple[str, ...]
@@ -56,6 +56,7 @@ class Scope:
     private_mounts: bool = False
     ancestor: int = 0
     ignored: frozenset[int] = field(default_factory=frozenset)
+    ignored_names: frozenset[str] = field(default_factory=frozenset)
 
     def marked(self, text: str) -> bool:
         """True when a mark appears in ``text``."""
@@ -78,7 +79,9 @@ class Residue:
         return tuple(kind for kind in KINDS if kind in seen)
 
     def __str__(self) -> str:
-        return "\n".join([*(f"left {line}" for line in self.left), *(f"lost {line}" for line in self.lost)]) or "nothing"
+        return (
+            "\n".join([*(f"left {line}" for line in self.left), *(f"lost {line}" for line in self.lost)]) or "nothing"
+        )
 
 
 def snapshot(scope: Scope) -> Snapshot:
@@ -184,13 +187,19 @@ def cgroup_directories() -> Iterator[str]:
 
 def cgroup_mounts() -> list[str]:
     """Mount points of all cgroup file systems in this mount namespace."""
-    return [line.split()[4] for line in _read("/proc/self/mountinfo").splitlines() if line.split(" - ")[1].startswith("cgroup")]
+    return [
+        line.split()[4]
+        for line in _read("/proc/self/mountinfo").splitlines()
+        if line.split(" - ")[1].startswith("cgroup")
+    ]
 
 
 def _attributed(scope: Scope) -> list[Process]:
     table = processes()
     parents = {process.pid: process.parent for process in table}
-    return [p for p in table if p.pid not in scope.ignored and p.pid != os.getpid() and _is_ours(scope, p, parents)]
+    skipped = scope.ignored | {os.getpid()}
+    others = (p for p in table if p.pid not in skipped and p.name not in scope.ignored_names)
+    return [p for p in others if _is_ours(scope, p, parents)]
 
 
 def _is_ours(scope: Scope, process: Process, parents: dict[int, int]) -> bool:

@@ -133,7 +133,9 @@ def test_a_mount_without_a_mark_is_found_in_a_private_mount_namespace(tmp_path):
 
 def test_a_link_left_behind_is_found(scope, before):
     name = f"{scope.link_prefixes[0]}v0"
-    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{scope.link_prefixes[0]}v1"], check=True)
+    subprocess.run(
+        ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{scope.link_prefixes[0]}v1"], check=True
+    )
     try:
         found = left(scope, before)
         assert found.kinds() == ("link",)
@@ -151,7 +153,9 @@ def test_a_named_network_namespace_left_behind_is_found(scope, before):
 
 
 def test_a_network_namespace_kept_by_a_process_is_found(scope, before):
-    process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; read line", MARK], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "echo; read line", MARK], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     process.stdout.readline()
     try:

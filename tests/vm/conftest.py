@@ -12,7 +12,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    asked = os.environ.get("CI") == "true" or os.environ.get("CORELAUNCH_VM") == "1" or "vm" in (config.option.markexpr or "").split()
+    asked = (
+        os.environ.get("CI") == "true"
+        or os.environ.get("CORELAUNCH_VM") == "1"
+        or "vm" in (config.option.markexpr or "").split()
+    )
     for item in items:
         if item.get_closest_marker("vm") and not asked:
             item.add_marker(pytest.mark.skip(reason="not asked for: script/test --vm, CI=true, or -m vm"))

@@ -11,7 +11,11 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
-pytestmark = [pytest.mark.vm, pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root"), pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root"),
+    pytest.mark.timeout(1500),
+]
 
 #: Makes a bundle in the guest from its busybox and runs it; each line of output is one fact of the container.
 LAUNCH = r"""

@@ -33,7 +33,14 @@ NEEDS = {
     "busybox": "busybox-static",
 }
 _HERE = Path(__file__).parent
-_TRIMMED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/i18n")
+_TRIMMED = (
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/i18n",
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,9 @@ def build(*, rebuild: bool = False) -> Image:
         if not base.exists():
             _debootstrap(base)
         sources = [_HERE / name for name in ("initramfs-init", "guest-init", "vmlinux.py", "image.py")]
-        directory = cache / f"image-{_digest(base.name, kernel.name, kernel.read_bytes(), *(s.read_bytes() for s in sources))}"
+        directory = (
+            cache / f"image-{_digest(base.name, kernel.name, kernel.read_bytes(), *(s.read_bytes() for s in sources))}"
+        )
         if rebuild and directory.exists():
             shutil.rmtree(directory)
         image = Image(directory / "vmlinux", directory / "initramfs.cpio", directory / "root.ext4")
@@ -101,7 +110,10 @@ def newest_kernel() -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    kernels = sorted(Path("/boot").glob("vmlinuz-*-amd64"), key=lambda path: [_number(w) for w in path.name.replace("-", ".").split(".")])
+    kernels = sorted(
+        Path("/boot").glob("vmlinuz-*-amd64"),
+        key=lambda path: [_number(w) for w in path.name.replace("-", ".").split(".")],
+    )
     if not kernels:
         raise FileNotFoundError("no /boot/vmlinuz-*-amd64: apt-get install linux-image-amd64")
     return kernels[-1]
@@ -131,7 +143,21 @@ def _make_root(base: Path, image: Path) -> None:
     options = "lazy_itable_init=0,nodiscard,root_owner=0:0"
     with image.open("wb") as file:
         file.truncate(600 << 20)
-    _run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^64bit", "-E", options, "-d", str(tree), str(image)])
+    _run(
+        [
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext4",
+            "-O",
+            "^has_journal,^metadata_csum,^64bit",
+            "-E",
+            options,
+            "-d",
+            str(tree),
+            str(image),
+        ]
+    )
     shutil.rmtree(tree)
 
 
@@ -149,7 +175,13 @@ def _make_initramfs(archive: Path, release: str) -> None:
     (tree / "modules/order").write_text("".join(f"{name}\n" for name in names))
     listing = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
     with archive.open("wb") as file:
-        subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=tree, input=listing.encode(), stdout=file, check=True)
+        subprocess.run(
+            ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"],
+            cwd=tree,
+            input=listing.encode(),
+            stdout=file,
+            check=True,
+        )
     shutil.rmtree(tree)
 
 
@@ -157,7 +189,9 @@ def _module_files(release: str) -> Iterator[Path]:
     """The modules and what they depend on, in loading order, each once."""
     seen = set()
     for module in MODULES:
-        listed = subprocess.run(["modprobe", "-S", release, "--show-depends", module], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["modprobe", "-S", release, "--show-depends", module], capture_output=True, text=True, check=True
+        )
         for line in listed.stdout.splitlines():
             action, _, path = line.partition(" ")
             if action == "insmod" and path not in seen:  # else "builtin NAME"

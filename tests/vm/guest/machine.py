@@ -12,9 +12,7 @@ from pathlib import Path
 
 from .image import Image
 
-_APPEND = (
-    "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 mitigations=off cryptomgr.notests no_timer_check tsc=reliable rcupdate.rcu_expedited=1"
-)
+_APPEND = "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 mitigations=off cryptomgr.notests no_timer_check tsc=reliable rcupdate.rcu_expedited=1"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,9 @@ class Result:
     seconds: float
 
 
-def run(image: Image, script: str, *, checkout: Path, timeout: float, stream: bool = False, memory: str = "1G") -> Result:
+def run(
+    image: Image, script: str, *, checkout: Path, timeout: float, stream: bool = False, memory: str = "1G"
+) -> Result:
     """Boot, run ``script`` with bash in ``checkout`` (read-only there), power off.
 
     Args:
@@ -85,7 +85,12 @@ def _command(image: Image, job: Path, memory: str) -> list[str]:
         *("-chardev", f"file,id=console,path={job}/console", "-serial", "chardev:console"),
         *("-drive", f"if=none,id=root,file={image.root},format=raw,readonly=on,file.locking=off"),
         *("-device", "virtio-blk-device,drive=root"),
-        *("-fsdev", f"local,id=job,path={job},security_model=none", "-device", "virtio-9p-device,fsdev=job,mount_tag=job"),
+        *(
+            "-fsdev",
+            f"local,id=job,path={job},security_model=none",
+            "-device",
+            "virtio-9p-device,fsdev=job,mount_tag=job",
+        ),
         *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
         *("-device", "virtio-9p-device,fsdev=host,mount_tag=host"),
     ]

@@ -1,0 +1,273 @@
+"""The place of the trials: a private mount namespace with an own /run, a bundle, and commands under injection.
+
+A rig lives in a process of its own (``worker.py``): it is a child subreaper, so that whatever the runtime orphans
+stays in its family, and it owns every mount and file that the oracle compares.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import residue
+from points import PARENT, Point
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+_APPLETS = ("sh", "true", "sleep", "cat")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: exit code (negative: signal), text of stdout and stderr; ``hung`` when it was killed for time."""
+
+    code: int
+    text: str
+    hung: bool = False
+    seconds: float = 0.0
+
+
+class Rig:
+    """Everything one worker needs.
+
+    Args:
+        runtime: the command under test and its global options without ``--root``.
+        tracer: path of the compiled tracer.c.
+        name: a mark of this worker; container ids, cgroups and links begin with it.
+    """
+
+    def __init__(self, runtime: Sequence[str], tracer: str, name: str) -> None:
+        self.runtime = list(runtime)
+        self.tracer = tracer
+        self.name = name
+        self.serial = 0
+        self._codes: dict[int, int] = {}
+        residue.become_subreaper()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "cl-f-run", "/run"], check=True)
+        self.directory = Path("/run/rig")
+        self.root = Path("/run/state")
+        self.output = self.directory / "output"
+        self.report = self.directory / "report"
+        self.recording = self.directory / "recording"
+        self.bundle = self.directory / "bundle"
+        self._make_bundle()
+        # All of it is there before the first baseline, so that only the runtime's files can be new.
+        self.root.mkdir(mode=0o700)
+        os.mkdir("/run/mount")  # by mount(8) and umount(8), whoever calls them
+        for path in (self.output, self.report, self.recording):
+            path.touch()
+
+    def _make_bundle(self) -> None:
+        binaries = self.bundle / "rootfs/bin"
+        binaries.mkdir(parents=True)
+        shutil.copy(shutil.which("busybox") or "/bin/busybox", binaries / "busybox")
+        for applet in _APPLETS:
+            (binaries / applet).symlink_to("busybox")
+        for directory in ("proc", "sys", "dev", "tmp", "etc"):
+            (self.bundle / "rootfs" / directory).mkdir()
+        self.spec = json.loads(self._runc_spec())
+
+    def _runc_spec(self) -> str:
+        scratch = self.directory / "spec"
+        scratch.mkdir()
+        subprocess.run(["runc", "spec"], cwd=scratch, check=True)
+        return (scratch / "config.json").read_text()
+
+    def next_id(self) -> str:
+        """A container id that no trial had before."""
+        self.serial += 1
+        return f"{self.name}-{self.serial}"
+
+    def write_config(self, container_id: str, arguments: Sequence[str]) -> None:
+        """Write the bundle's config.json for one trial: runc's default with the cgroup named after the container."""
+        config = json.loads(json.dumps(self.spec))
+        config["process"]["terminal"] = False
+        config["process"]["args"] = list(arguments)
+        config["linux"]["cgroupsPath"] = f"/{container_id}"
+        config["linux"]["resources"]["memory"] = {"limit": 64 << 20}
+        config["linux"]["resources"]["pids"] = {"limit": 64}
+        (self.bundle / "config.json").write_text(json.dumps(config))
+
+    def scope(self, container_id: str) -> residue.Scope:
+        """What belongs to one trial."""
+        return residue.Scope(
+            marks=(container_id,),
+            link_prefixes=("clf",),
+            trees=("/run",),
+            shared=("/tmp",),
+            private_mounts=True,
+            ancestor=os.getpid(),
+            ignored_names=frozenset({"strace", "tracer"}),
+        )
+
+    def verb(self, *arguments: str) -> list[str]:
+        """The runtime's command line for a verb."""
+        return [*self.runtime, "--root", str(self.root), *arguments]
+
+    def launch(self, command: Sequence[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start a command; its end is seen by :meth:`await_end`."""
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        # An orphan of an earlier trial may have had this pid.
+        self._codes.pop(process.pid, None)
+        return process
+
+    def run(self, command: Sequence[str], *, timeout: float = 20.0) -> Outcome:
+        """Run a command to its end; orphans that die meanwhile are collected, as PID 1 would.
+
+        Output goes to a file and not to a pipe: an orphan that holds a pipe would be waited for.
+        """
+        started = time.monotonic()
+        with self.output.open("wb") as file:
+            process = self.launch(command, file)
+        hung = not self.await_end(process.pid, started + timeout)
+        if hung:
+            os.kill(process.pid, signal.SIGKILL)
+            self.await_end(process.pid, time.monotonic() + 5.0)
+        process.returncode = self.code_of(process.pid)
+        return Outcome(process.returncode, self.output.read_text(errors="replace"), hung, time.monotonic() - started)
+
+    def await_end(self, pid: int, deadline: float) -> bool:
+        """Wait until a child has ended; False when the deadline (time.monotonic) came first."""
+        pidfd = os.pidfd_open(pid)
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            while True:
+                # A traced child ends for us only after its tracer has seen it end: readable is not yet collected.
+                if poll.poll(5):
+                    time.sleep(0.001)
+                self.reap()
+                ended = self.has_ended(pid)
+                if ended or time.monotonic() > deadline:
+                    return ended
+        finally:
+            os.close(pidfd)
+
+    def reap(self) -> None:
+        """Collect every dead child."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._codes[pid] = os.waitstatus_to_exitcode(status)
+
+    def has_ended(self, pid: int) -> bool:
+        """True once the child was collected and its exit code not yet asked for."""
+        return pid in self._codes
+
+    def code_of(self, pid: int) -> int:
+        """Exit code of a collected child, negative for a signal."""
+        return self._codes.pop(pid)
+
+    def struck(self, point: Point, command: Sequence[str]) -> tuple[Outcome, bool]:
+        """Run a command and strike it at ``point``. Returns its outcome and whether the point was reached.
+
+        The command itself is struck by strace; a child, or both, by tracer.c, which can name them. So is a
+        command with threads, of which strace without -f sees only the first.
+        """
+        if point.at == PARENT and point.victim == "parent" and not point.threaded:
+            outcome = self.run(strace_kill(point.syscall, point.n, command))
+            return outcome, outcome.code == -signal.SIGKILL
+        action = "all" if point.victim == "both" else "kill"
+        outcome = self.run(traced(self.tracer, self.report, point, action, command))
+        return outcome, self.report.read_text().strip() == "struck"
+
+    def clean(self, container_id: str, before: residue.Snapshot) -> None:
+        """Remove by force what a trial left, so that the next one starts clean."""
+        scope = self.scope(container_id)
+        for _ in range(50):
+            found = residue.diff(before, residue.snapshot(scope))
+            if not found:
+                return
+            for line in found.left:
+                kind, _, thing = line.partition(": ")
+                self._remove(kind, thing)
+            self.reap()
+            time.sleep(0.02)
+
+    def _remove(self, kind: str, thing: str) -> None:
+        try:
+            if kind == "process":
+                os.kill(int(thing.split()[0]), signal.SIGKILL)
+            elif kind == "cgroup":
+                os.rmdir(thing)
+            elif kind == "mount":
+                subprocess.run(["umount", "-l", thing.split(" from ")[0]], check=False, capture_output=True)
+            elif kind == "link":
+                subprocess.run(["ip", "link", "del", thing.split()[0]], check=False, capture_output=True)
+            elif kind in ("file", "shared"):
+                path = thing.rpartition(" (")[0] or thing
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        except OSError:
+            pass  # a parent went first, or the next round gets it
+
+
+def strace_kill(syscall: str, n: int, command: Sequence[str]) -> list[str]:
+    """strace that kills ``command`` at its n-th ``syscall``; -D: the command stays our child, strace is not its parent."""
+    return [
+        "strace",
+        "-D",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={syscall}",
+        f"--inject={syscall}:signal=KILL:when={n}",
+        *command,
+    ]
+
+
+def strace_error(syscall: str, n: int, error: str, command: Sequence[str]) -> list[str]:
+    """strace that makes the n-th ``syscall`` of ``command`` fail with ``error``."""
+    return [
+        "strace",
+        "-D",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={syscall}",
+        f"--inject={syscall}:error={error}:when={n}",
+        *command,
+    ]
+
+
+def strace_record(recording: Path, command: Sequence[str]) -> list[str]:
+    """strace that writes every call of ``command`` and its children."""
+    return ["strace", "-D", "-f", "-qq", "-s", "64", "-o", str(recording), *command]
+
+
+def traced(tracer: str, report: Path, point: Point, action: str, command: Sequence[str]) -> list[str]:
+    """tracer.c at ``point``, with its report in a file."""
+    number = str(syscall_number(point.syscall))
+    report.write_text("")
+    return ["sh", "-c", f'exec "$@" 9>{report}', "sh", tracer, str(point.at), number, str(point.n), action, *command]
+
+
+_numbers: dict[str, int] = {}
+
+
+def syscall_number(name: str) -> int:
+    """Number of a system call on this machine, from the kernel's header (linux-libc-dev).
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if not _numbers:
+        header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h").read_text()
+        for line in header.splitlines():
+            words = line.split()
+            if len(words) == 3 and words[1].startswith("__NR_"):
+                _numbers[words[1].removeprefix("__NR_")] = int(words[2])
+    return _numbers[name]
