@@ -13,17 +13,22 @@ from __future__ import annotations
 
 from .errors import ConfigError
 
-try:
-    from _json import encode_basestring, make_encoder, make_scanner
-except ImportError:  # an interpreter without the accelerator: the json package has the same parts in Python
-    from json.encoder import encode_basestring
-    from json.scanner import make_scanner
-
-    make_encoder = None
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    make_scanner: Any
+    make_encoder: Any
+    encode_basestring: Callable[[str], str]
+else:
+    try:
+        from _json import encode_basestring, make_encoder, make_scanner
+    except ImportError:  # an interpreter without the accelerator: the json package has the same parts in Python
+        from json.encoder import encode_basestring
+        from json.scanner import make_scanner
+
+        make_encoder = None
 
 #: Largest text that is read, in bytes (or characters, if text was given).
 SIZE_LIMIT = 16 * 1024 * 1024
@@ -97,13 +102,15 @@ def loads(text: str | bytes, name: str = "JSON") -> Any:
 def _scan(text: str, start: int) -> tuple[Any, int]:
     scan = make_scanner(_Context())
     try:
-        return scan(text, start)  # type: ignore[no-any-return]
+        found: tuple[Any, int] = scan(text, start)
+        return found
     except SystemError:
         # The scanner raises json.decoder.JSONDecodeError, but looks for it only among the loaded modules: in
         # CPython 3.11 and 3.12 it otherwise returns without an exception, which is this SystemError.
         import json.decoder  # noqa: F401
 
-        return scan(text, start)  # type: ignore[no-any-return]
+        found = scan(text, start)
+        return found
 
 
 def dumps(value: Any, indent: int = 0) -> str:
@@ -196,7 +203,8 @@ def _described(text: str, error: ValueError, name: str) -> JsonError:
     position = getattr(error, "pos", None)
     if position is None:
         return JsonError("invalid JSON", where=name, why=str(error))
-    return _at(text, position, error.msg[:1].lower() + error.msg[1:], name)  # type: ignore[attr-defined]
+    message = str(getattr(error, "msg", error)).removesuffix(" at")
+    return _at(text, position, message[:1].lower() + message[1:], name)
 
 
 def _at(text: str, position: int, why: str, name: str) -> JsonError:

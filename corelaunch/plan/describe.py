@@ -24,9 +24,14 @@ FLAGS: list[tuple[str, int]] = sorted(
 )
 
 _LOW = 0xFFFFFFFF
-_ATTRIBUTES = ((words.RDONLY, "ro", "rw"), (words.NOSUID, "nosuid", "suid"), (words.NODEV, "nodev", "dev"))
-_ATTRIBUTES += ((words.NOEXEC, "noexec", "exec"), (words.NODIRATIME, "nodiratime", "diratime"))
-_ATTRIBUTES += ((words.NOSYMFOLLOW, "nosymfollow", "symfollow"),)
+_ATTRIBUTES = (
+    (words.RDONLY, "ro", "rw"),
+    (words.NOSUID, "nosuid", "suid"),
+    (words.NODEV, "nodev", "dev"),
+    (words.NOEXEC, "noexec", "exec"),
+    (words.NODIRATIME, "nodiratime", "diratime"),
+    (words.NOSYMFOLLOW, "nosymfollow", "symfollow"),
+)
 _ATIME = {words.RELATIME: "relatime", words.NOATIME: "noatime", words.STRICTATIME: "strictatime"}
 
 
@@ -153,8 +158,9 @@ _DESCRIPTIONS: dict[int, Callable[[Operation], str]] = {
     lib.CL_OP_EXEC_LABEL: lambda o: f"ask for security label {o.text(1)!r} at execve",
     lib.CL_OP_SECCOMP: lambda o: f"filter system calls from here ({len(o.blob) // 8} instructions)",
     lib.CL_OP_CAP_BOUNDING: lambda o: f"lower the capability bounding set to {_names(o.number(0))}",
-    lib.CL_OP_CHDIR: lambda o: f"change to directory {o.text(0)}"
-    + (" if that is allowed already" if o.flags & lib.CL_FLAG_TENTATIVE else ""),
+    lib.CL_OP_CHDIR: lambda o: (
+        f"change to directory {o.text(0)}" + (" if that is allowed already" if o.flags & lib.CL_FLAG_TENTATIVE else "")
+    ),
     lib.CL_OP_USER: _user,
     lib.CL_OP_CAPS: _caps,
     lib.CL_OP_CAP_AMBIENT: lambda o: f"raise ambient capabilities {_names(o.number(0))}",

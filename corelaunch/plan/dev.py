@@ -9,10 +9,11 @@ made in it and the binds follow when it is attached.
 from __future__ import annotations
 
 import stat
-from posixpath import dirname, normpath
+from posixpath import dirname
 
 from ..kernel.native import lib
 from ..records import Record
+from ..spec.mounts import cleaned
 from .operation import Operation
 
 TYPE_CHECKING = False
@@ -27,7 +28,14 @@ _DEFAULT_MODE = 0o666
 
 #: Devices that every container has (runtime-spec, config-linux.md, "Default Devices"); /dev/console and /dev/ptmx
 #: are made otherwise.
-_DEFAULTS = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_DEFAULTS = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
 
 #: runtime-spec, config-linux.md, "Dev symbolic links"
 _LINKS = (
@@ -53,11 +61,11 @@ class Node(Record):
 
 def nodes(config: Mapping[str, Any]) -> list[Node]:
     """The nodes of the container: the default ones, then those of the config, which win on the same path."""
-    found = {
-        f"/dev/{name}": Node(f"/dev/{name}", stat.S_IFCHR | _DEFAULT_MODE, major, minor) for name, major, minor in _DEFAULTS
-    }
+    found: dict[str, Node] = {}
+    for name, major, minor in _DEFAULTS:
+        found[name] = Node(name, stat.S_IFCHR | _DEFAULT_MODE, major, minor)
     for device in (config.get("linux") or {}).get("devices") or ():
-        path = clean(device["path"])
+        path = cleaned(device["path"])
         if path == "/dev/ptmx":
             continue  # always the link to the container's own devpts
         mode = device.get("fileMode")
@@ -130,11 +138,6 @@ class DevicePlan:
             else:
                 numbers = (node.mode, node.major << 32 | node.minor, node.uid << 32 | node.gid)
                 yield Operation(lib.CL_OP_NODE, path, flags=flags, numbers=numbers)
-
-
-def clean(path: str) -> str:
-    """The path, made absolute and without ``.``, ``..`` and doubled slashes; ``..`` does not lead above the root."""
-    return normpath("/" + path.lstrip("/"))
 
 
 def _ancestors(path: str) -> list[str]:

@@ -58,7 +58,5 @@ def encode(operations: Sequence[Operation]) -> bytes:
     if size > lib.CL_PLAN_LIMIT or len(operations) > lib.CL_PLAN_OPERATIONS:
         limits = f"the init takes {lib.CL_PLAN_LIMIT} bytes and {lib.CL_PLAN_OPERATIONS} operations"
         raise ConfigError("the plan is too large", why=f"{size} bytes, {len(operations)} operations; {limits}")
-    header = HEADER.pack(
-        lib.CL_PLAN_MAGIC, lib.CL_PROTOCOL_VERSION, size, len(operations), pool_offset, len(pool)
-    )
+    header = HEADER.pack(lib.CL_PLAN_MAGIC, lib.CL_PROTOCOL_VERSION, size, len(operations), pool_offset, len(pool))
     return header + bytes(records) + bytes(pool)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..errors import Unsupported
 from ..kernel.native import lib
 from ..spec.mount_options import MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION, RDONLY
-from ..spec.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, new_namespaces
+from ..spec.mounts import cleaned
+from ..spec.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, add_namespace, new_namespaces
 from ..spec.sysctl import path_of
-from .dev import clean
 from .facts import Facts
 from .mounts import MountPlan
 from .operation import Operation
@@ -65,7 +65,7 @@ def init_plan(
         raise Unsupported(
             "a container without a mount namespace of its own comes with a later release",
             where="linux.namespaces",
-            hint='add {"type": "mount"}',
+            hint=add_namespace("mount"),
         )
     if kcore is None:
         kcore = _exists("/proc/kcore")
@@ -142,9 +142,9 @@ def _finish(config: Mapping[str, Any], read_only: Sequence[str]) -> Iterator[Ope
     for key, value in (linux.get("sysctl") or {}).items():
         yield Operation(lib.CL_OP_SYSCTL, path_of(key), value)
     for path in linux.get("readonlyPaths") or ():
-        yield Operation(lib.CL_OP_READONLY_PATH, clean(path))
+        yield Operation(lib.CL_OP_READONLY_PATH, cleaned(path))
     for path in linux.get("maskedPaths") or ():
-        yield Operation(lib.CL_OP_MASK_PATH, clean(path))
+        yield Operation(lib.CL_OP_MASK_PATH, cleaned(path))
 
 
 def _id_map(mappings: Sequence[Mapping[str, int]] | None) -> str:

@@ -7,8 +7,9 @@ from posixpath import isabs, join, normpath
 from ..errors import ConfigError
 from ..kernel.native import lib
 from ..spec.mount_options import MS_REC, MS_SLAVE, RDONLY, MountOptions
+from ..spec.mounts import cleaned
 from .cgroup_mounts import cgroup_mounts
-from .dev import DevicePlan, clean
+from .dev import DevicePlan
 from .operation import Operation
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class MountPlan:
         self.read_only: list[str] = []
         entries: Sequence[Mapping[str, Any]] = config.get("mounts") or ()
         options = [MountOptions(m.get("options") or (), f"mounts[{i}]") for i, m in enumerate(entries)]
-        destinations = [clean(mount["destination"]) for mount in entries]
+        destinations = [cleaned(mount["destination"]) for mount in entries]
         held: int | None = None
         foreign = False
         for index, destination in enumerate(destinations):
@@ -100,13 +101,15 @@ class MountPlan:
         numbers = (attributes, 0 if hold else options.propagation, len(data))
         if hold:
             flags |= lib.CL_FLAG_HOLD
-        return Operation(lib.CL_OP_MOUNT, kind, mount.get("source") or kind, destination, data, flags=flags, numbers=numbers)
+        source = mount.get("source") or kind
+        return Operation(lib.CL_OP_MOUNT, kind, source, destination, data, flags=flags, numbers=numbers)
 
     def _bind(self, mount: Mapping[str, Any], destination: str, options: MountOptions, where: str) -> Operation:
         source = mount.get("source") or ""
         if not isabs(source):
             if not self._facts.bundle:
-                raise ConfigError("config.json", where=f"{where}.source", why=f"relative path {source!r}", hint="write it absolute")
+                why = f"{source!r} is relative, and there is no bundle to start from"
+                raise ConfigError("config.json", where=f"{where}.source", why=why, hint="write it absolute")
             source = normpath(join(self._facts.bundle, source))
         if options.superblock:
             self._warnings.append(f"{where}.options: {', '.join(options.superblock)}: means nothing for a bind")

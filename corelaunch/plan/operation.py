@@ -22,6 +22,12 @@ class Operation:
 
     __slots__ = ("blob", "code", "flags", "numbers", "texts")
 
+    code: int
+    flags: int
+    texts: tuple[str | Sequence[str], ...]
+    numbers: tuple[int, ...]
+    blob: bytes
+
     def __init__(
         self,
         code: int,
@@ -84,4 +90,3 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"<Operation {self.name} {self.texts!r} {self.numbers!r} flags={self.flags:#x}>"
-

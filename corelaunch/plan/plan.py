@@ -86,7 +86,8 @@ class Plan(Record):
         """
         operation = self.operations[index] if 0 <= index < len(self.operations) else None
         if operation is None or not operation.flags & lib.CL_FLAG_FROM_PARENT:
-            raise ProtocolError("the child asks for a mount source that its plan does not have", why=f"operation {index}")
+            what = "the child asks for a mount source that its plan does not have"
+            raise ProtocolError(what, why=f"operation {index}")
         path = operation.text(0 if operation.code == lib.CL_OP_ROOTFS else 1)
         return path, bool(operation.flags & lib.CL_FLAG_RECURSIVE)
 

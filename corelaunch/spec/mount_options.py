@@ -118,8 +118,8 @@ class MountOptions:
         "tree_set",
     )
 
-    def __init__(self, words: Sequence[str], where: str) -> None:
-        """Sort ``words``; ``where`` is the JSON path of the mount, for errors.
+    def __init__(self, words: Sequence[str], where: str, document: str = "config.json") -> None:
+        """Sort ``words``; ``where`` is the JSON path of the mount in ``document``, for errors.
 
         Raises:
             ConfigError: more than one propagation type.
@@ -140,7 +140,7 @@ class MountOptions:
                 self.recursive = self.recursive or _BIND[word]
             elif word in PROPAGATION:
                 if self.propagation not in (0, PROPAGATION[word]):
-                    raise ConfigError("config.json", where=f"{where}.options", why="more than one propagation type")
+                    raise ConfigError(document, where=f"{where}.options", why="more than one propagation type")
                 self.propagation = PROPAGATION[word]
             elif word in RECURSIVE_ATTRIBUTES:
                 on, off = RECURSIVE_ATTRIBUTES[word]
@@ -153,7 +153,8 @@ class MountOptions:
             elif word == "tmpcopyup":
                 self.copy_up = True
             elif word in _ID_MAPPED:
-                raise Unsupported("id-mapped mounts come with a later release", where=f"{where}.options", why=word)
+                why = f'"{word}": id-mapped mounts come with a later release'
+                raise Unsupported(document, where=f"{where}.options", why=why)
             elif word:
                 self.data.append(word)
 

@@ -29,6 +29,16 @@ CLONE_BITS: dict[str, int] = {
 }
 
 
+def with_article(kind: str) -> str:
+    """ "a network", "an ipc": for sentences about a kind of namespace."""
+    return f"{'an' if kind == 'ipc' else 'a'} {kind}"
+
+
+def add_namespace(kind: str) -> str:
+    """The hint of an error about a namespace that is missing."""
+    return f'add {{"type": "{kind}"}} to linux.namespaces'
+
+
 def new_namespaces(config: Mapping[str, Any]) -> int:
     """CLONE_NEW* bits of the namespaces that the container gets new (those without a path) in a checked config."""
     bits = 0

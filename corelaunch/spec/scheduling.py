@@ -53,7 +53,8 @@ WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 #: The kernel's largest CONFIG_NODES_SHIFT is 10.
 _NODES = 1024
 
-#: struct sched_attr, first published version (sched_setattr(2)): size, policy, flags, nice, priority, runtime, deadline, period
+#: struct sched_attr, first published version (sched_setattr(2)): size, policy, flags, nice, priority, then runtime,
+#: deadline and period in nanoseconds.
 _SCHED_ATTR = Struct("=IIQiIQQQ")
 
 

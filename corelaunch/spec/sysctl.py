@@ -6,6 +6,8 @@ grammar, because keys and values come from users of an engine (CVE-2022-0811 smu
 
 from __future__ import annotations
 
+from .namespaces import add_namespace, with_article
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +56,7 @@ def refusal(path: str, value: str, own: Iterable[str]) -> tuple[str, str]:
     if not needed:
         return "not a sysctl of a namespace: it would change the host", ""
     if needed not in own:
-        return f"not allowed without {_article(needed)} namespace of its own", f'add {{"type": "{needed}"}} to linux.namespaces'
+        return f"not allowed without {with_article(needed)} namespace of its own", add_namespace(needed)
     if path in _IPC and not (value and _INTEGERS.issuperset(value)):
         return "the value must consist of integers", ""
     if any(character < " " and character != "\t" for character in value):
@@ -70,7 +72,3 @@ def _namespace_of(path: str) -> str:
     if path == "kernel/domainname":
         return "uts"
     return "user" if path.startswith("user/") else ""
-
-
-def _article(kind: str) -> str:
-    return f"{'an' if kind == 'ipc' else 'a'} {kind}"

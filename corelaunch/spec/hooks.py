@@ -1,0 +1,42 @@
+"""Checks of ``hooks`` (runtime-spec, config.md, "POSIX-platform Hooks")."""
+
+from __future__ import annotations
+
+from .fields import I64, absolute, array, integer, strings, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .findings import Findings, Where
+
+
+def _environment(entries: Any, where: Where, findings: Findings) -> None:
+    strings(entries, where, findings)
+    if type(entries) is list:
+        for index, entry in enumerate(entries):
+            if type(entry) is str and entry.find("=") < 1:
+                findings.refuse((where, index), f"{entry!r} is not of the form NAME=value")
+
+
+def _inside(value: Any, where: Where, findings: Findings) -> None:
+    _HOOKS(value, where, findings)
+    if value:
+        findings.unsupported(where, "hooks that run inside the container come with a later release", "leave them out")
+
+
+_HOOKS = array(
+    table({"path": absolute, "args": strings, "env": _environment, "timeout": integer(1, I64)}, required=("path",))
+)
+
+#: Checks the hooks object.
+check = table(
+    {
+        "prestart": _HOOKS,
+        "createRuntime": _HOOKS,
+        "createContainer": _inside,
+        "startContainer": _inside,
+        "poststart": _HOOKS,
+        "poststop": _HOOKS,
+    }
+)

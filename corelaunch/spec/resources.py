@@ -1,0 +1,117 @@
+"""Checks of ``linux.resources`` and of the file that ``update`` reads (runtime-spec, config-linux.md).
+
+What the values mean to this kernel, and what it lacks, is the cgroup manager's to say.
+"""
+
+from __future__ import annotations
+
+from .fields import U64, array, boolean, i64, integer, mapping, string, table, u16, u32, u64
+from .findings import Findings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .findings import Where
+
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+_RULE_TYPES = ("a", "b", "c", "")
+
+
+def check_resources(resources: Mapping[str, Any]) -> list[str]:
+    """Check a resources object by itself; returns warnings.
+
+    Raises:
+        ConfigError: the first thing that is wrong, with its path in the object.
+    """
+    findings = Findings("resources")
+    check(resources, (), findings)
+    return findings.warnings
+
+
+def _rule(rule: Any, where: Where, findings: Findings) -> None:
+    kind, access = rule.get("type"), rule["access"]
+    if kind is not None and kind not in _RULE_TYPES:
+        findings.refuse((where, "type"), f'unknown device type "{kind}"', "known: a, b, c")
+    if not access or not set("rwm").issuperset(access):
+        findings.refuse((where, "access"), f'"{access}" is not made of r, w and m')
+
+
+def _unified_key(key: Any, where: Where, findings: Findings) -> None:
+    # It becomes a file name in the cgroup (GHSA-5g49-rx9x-qfc6).
+    controller, dot, rest = key.partition(".")
+    if not (dot and controller and rest and _LOWER.issuperset(controller) and (_LOWER | {"."}).issuperset(rest)):
+        findings.refuse(where, "not the name of a cgroup v2 file", 'write it as in "memory.high"')
+
+
+def _page_size(value: Any, where: Where, findings: Findings) -> None:
+    string(value, where, findings)
+    if type(value) is str and not (value[-2:] in ("KB", "MB", "GB") and value[:-2].isdecimal() and value.isascii()):
+        findings.refuse(where, f'"{value}" is not a page size', 'write it as in "2MB"')
+
+
+_number = integer(-1, 2**32 - 1)
+_RATES = array(table({"major": _number, "minor": _number, "rate": u64}, ("major", "minor", "rate")))
+
+#: Checks a resources object.
+check = table(
+    {
+        "devices": array(
+            table(
+                {"allow": boolean, "type": string, "major": _number, "minor": _number, "access": string},
+                ("access",),
+                _rule,
+            )
+        ),
+        "memory": table(
+            {
+                "limit": i64,
+                "reservation": i64,
+                "swap": i64,
+                "kernel": i64,
+                "kernelTCP": i64,
+                "swappiness": integer(0, U64),
+                "disableOOMKiller": boolean,
+                "useHierarchy": boolean,
+                "checkBeforeUpdate": boolean,
+            }
+        ),
+        "cpu": table(
+            {
+                "shares": u64,
+                "quota": i64,
+                "burst": u64,
+                "period": u64,
+                "realtimeRuntime": i64,
+                "realtimePeriod": u64,
+                "cpus": string,
+                "mems": string,
+                "idle": i64,
+            }
+        ),
+        "pids": table({"limit": i64}),
+        "blockIO": table(
+            {
+                "weight": u16,
+                "leafWeight": u16,
+                "weightDevice": array(
+                    table({"major": _number, "minor": _number, "weight": u16, "leafWeight": u16}, ("major", "minor"))
+                ),
+                "throttleReadBpsDevice": _RATES,
+                "throttleWriteBpsDevice": _RATES,
+                "throttleReadIOPSDevice": _RATES,
+                "throttleWriteIOPSDevice": _RATES,
+            }
+        ),
+        "hugepageLimits": array(table({"pageSize": _page_size, "limit": u64}, ("pageSize", "limit"))),
+        "network": table(
+            {
+                "classID": u32,
+                "priorities": array(table({"name": string, "priority": u32}, ("name", "priority"))),
+            }
+        ),
+        "rdma": mapping(table({"hcaHandles": u32, "hcaObjects": u32})),
+        "unified": mapping(string, _unified_key),
+    }
+)
