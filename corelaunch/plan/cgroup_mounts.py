@@ -10,7 +10,7 @@ from posixpath import basename
 
 from ..errors import Unsupported
 from ..kernel.native import lib
-from ..spec.mount_options import MS_REC, MS_SLAVE, NODEV, NOEXEC, NOSUID, RDONLY
+from ..spec.mount_options import NODEV, NOEXEC, NOSUID, RDONLY
 from .operation import Operation
 
 TYPE_CHECKING = False
@@ -89,11 +89,8 @@ def _v1(
 
 
 def _own(source: str, target: str, options: MountOptions, facts: Facts) -> Operation:
-    flags, propagation = lib.CL_FLAG_RECURSIVE, options.propagation
-    if facts.in_user_namespace:
-        flags |= lib.CL_FLAG_FROM_PARENT
-        propagation = propagation or (MS_SLAVE | MS_REC)
-    numbers = (options.attributes, options.tree_attributes, propagation)
+    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.in_user_namespace else 0)
+    numbers = (options.attributes, options.tree_attributes, options.propagation)
     return Operation(lib.CL_OP_BIND, "", source, target, flags=flags, numbers=numbers)
 
 

@@ -6,7 +6,7 @@ from posixpath import isabs, join, normpath
 
 from ..errors import ConfigError
 from ..kernel.native import lib
-from ..spec.mount_options import MS_REC, MS_SLAVE, RDONLY, MountOptions
+from ..spec.mount_options import RDONLY, MountOptions
 from ..spec.mounts import cleaned
 from .cgroup_mounts import cgroup_mounts
 from .dev import DevicePlan
@@ -114,12 +114,9 @@ class MountPlan:
         if options.superblock:
             self._warnings.append(f"{where}.options: {', '.join(options.superblock)}: means nothing for a bind")
         flags = _proc_flag(destination) | (lib.CL_FLAG_RECURSIVE if options.recursive else 0)
-        propagation = options.propagation
         if self._facts.in_user_namespace:
             flags |= lib.CL_FLAG_FROM_PARENT
-            # The parent's clone would be a peer of the host's mount.
-            propagation = propagation or (MS_SLAVE | MS_REC)
-        numbers = (options.attributes, options.tree_attributes, propagation)
+        numbers = (options.attributes, options.tree_attributes, options.propagation)
         return Operation(lib.CL_OP_BIND, "", source, destination, flags=flags, numbers=numbers)
 
 
