@@ -31,6 +31,12 @@ FORCE_SECONDS = 10.0
 #: How long start and delete wait for each other; none of them takes a second when all is well.
 BUSY_SECONDS = 10.0
 
+#: Why a container cannot be started, by its status; runc's words, which callers match.
+_NOT_STARTED = {
+    "stopped": "cannot start a container that has stopped",
+    "running": "cannot start an already running container",
+}
+
 
 class Container:
     """A container below a state root. What it is now is always looked up, never remembered.
@@ -133,7 +139,7 @@ class Container:
 
         book = self.open_book(exclusive=True)
         try:
-            self._need("start", ("created",), {"stopped": "cannot start a container that has stopped"})
+            self._need("start", ("created",), _NOT_STARTED)
             start(self._runtime, self, book)
         finally:
             book.close()
@@ -159,7 +165,7 @@ class Container:
 
         status = self.status
         if status not in ("created", "running"):
-            raise WrongStatus("cannot exec in a paused container" if status == "paused" else "cannot exec a container that has stopped", where=self.id)
+            raise WrongStatus("cannot exec in a paused container" if status == "paused" else "cannot exec in a stopped container", where=self.id)
         return execute(self._runtime, self, process, io, pid_file=pid_file, console_socket=console_socket)
 
     def signal(self, number: int, all: bool = False) -> None:
