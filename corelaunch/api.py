@@ -22,9 +22,9 @@ from .records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -269,7 +269,9 @@ class Backend:
 
     def unsupported(self, operation: str, feature: str) -> Unsupported:
         """The error for an operation whose feature is not claimed; ``raise self.unsupported(...)``."""
-        return Unsupported(f"{operation} is not supported", where=type(self).__name__, why=f"it does not claim {feature!r}")
+        return Unsupported(
+            f"{operation} is not supported", where=type(self).__name__, why=f"it does not claim {feature!r}"
+        )
 
 
 class CgroupManager(Backend):
@@ -293,7 +295,9 @@ class CgroupManager(Backend):
         """
         raise NotImplementedError
 
-    def create(self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext) -> None:
+    def create(
+        self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext
+    ) -> None:
         """Make the cgroup, exclusively, without limits. ``process`` is given if and only if ``needs_process``.
 
         Raises:

@@ -23,14 +23,12 @@ from .records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from .api import NetworkRequest, ProcessHandle
+    from .api import NetworkRequest
     from .plugins.registry import Registry
-    from .state.book import Book, JournalContext
     from .state.ledger import Ledger, PlacedBackend
-    from .trace import Trace
 
 DEFAULT_CGROUP_MANAGER = "cgroupfs"
 DEFAULT_RDT_MANAGER = "resctrl"
@@ -60,7 +58,9 @@ class Placed(Record):
 class Backends:
     """The backends of one container, in the order in which they are created."""
 
-    def __init__(self, cgroup: Placed | None = None, rdt: Placed | None = None, networks: Sequence[Placed] = ()) -> None:
+    def __init__(
+        self, cgroup: Placed | None = None, rdt: Placed | None = None, networks: Sequence[Placed] = ()
+    ) -> None:
         self.cgroup = cgroup
         self.rdt = rdt
         self.networks = tuple(networks)

@@ -47,7 +47,9 @@ class Container:
         created: when, RFC 3339.
     """
 
-    def __init__(self, runtime: Runtime, container_id: str, directory: str, ledger: Ledger, init: Process | None) -> None:
+    def __init__(
+        self, runtime: Runtime, container_id: str, directory: str, ledger: Ledger, init: Process | None
+    ) -> None:
         self._runtime = runtime
         self._directory = directory
         self._ledger = ledger
@@ -165,7 +167,10 @@ class Container:
 
         status = self.status
         if status not in ("created", "running"):
-            raise WrongStatus("cannot exec in a paused container" if status == "paused" else "cannot exec in a stopped container", where=self.id)
+            raise WrongStatus(
+                "cannot exec in a paused container" if status == "paused" else "cannot exec in a stopped container",
+                where=self.id,
+            )
         return execute(self._runtime, self, process, io, pid_file=pid_file, console_socket=console_socket)
 
     def signal(self, number: int, all: bool = False) -> None:
@@ -285,7 +290,9 @@ class Container:
         if not ledger.placements:
             return False
         backend = self.cgroup()
-        return backend is not None and "freeze" in backend.manager.features and backend.manager.frozen(backend.placement)
+        return (
+            backend is not None and "freeze" in backend.manager.features and backend.manager.frozen(backend.placement)
+        )
 
     def _thaw(self) -> None:
         """A process in a frozen v1 cgroup gets its SIGKILL only when it is thawed."""
@@ -315,7 +322,11 @@ class Container:
 
 def _alive(handle: ProcessHandle) -> bool:
     """Whether a process is there, is the same, and is not a zombie that nobody has reaped."""
-    return procfs.start_time(handle.pid) == handle.start_time != 0 and procfs.state_letter(handle.pid) not in ("Z", "X", "")
+    return procfs.start_time(handle.pid) == handle.start_time != 0 and procfs.state_letter(handle.pid) not in (
+        "Z",
+        "X",
+        "",
+    )
 
 
 def _open_verified(handle: ProcessHandle) -> int:

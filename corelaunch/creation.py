@@ -41,7 +41,9 @@ def create(
     terminal = prepared.plan.has_console
     if console_socket and not terminal:
         raise ConfigError(
-            "cannot use console socket if runc will not detach or allocate tty", where="process.terminal", why="it is not true"
+            "cannot use console socket if runc will not detach or allocate tty",
+            where="process.terminal",
+            why="it is not true",
         )
     if terminal and detached and not console_socket:
         raise ConfigError(

@@ -77,7 +77,8 @@ def _refuse_if_alive(container: Container) -> None:
     status = container.status
     if status in ("running", "paused", "creating"):
         raise WrongStatus(
-            f"cannot delete container {container.id} that is not stopped: {status}", hint="kill it first, or use delete --force"
+            f"cannot delete container {container.id} that is not stopped: {status}",
+            hint="kill it first, or use delete --force",
         )
 
 
@@ -103,4 +104,3 @@ def _tell(runtime: Runtime, book: Book, name: str) -> None:
         observe(runtime.registry, plugins, name, book, 0)
     except (PluginError, CorelaunchError) as error:
         runtime.log("warning", f"lifecycle plugin at {name!r}: {error}")
-

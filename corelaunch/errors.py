@@ -129,7 +129,9 @@ class KernelError(CorelaunchError):
 class ChildError(CorelaunchError):
     """The child reported an error of its own: stage, operation, path, errno and text came over the channel."""
 
-    def __init__(self, what: str, *, stage: int = 0, operation: str = "", operation_index: int = -1, **rest: object) -> None:
+    def __init__(
+        self, what: str, *, stage: int = 0, operation: str = "", operation_index: int = -1, **rest: object
+    ) -> None:
         super().__init__(what, **rest)  # type: ignore[arg-type]
         self.stage = stage
         self.operation = operation
@@ -155,9 +157,9 @@ class StateError(CorelaunchError):
 class TeardownError(CorelaunchError):
     """Several things failed on the way down; the first is in the line, all are in ``errors``."""
 
-    def __init__(self, what: str, errors: Sequence[Exception], **rest: str) -> None:
+    def __init__(self, what: str, errors: Sequence[Exception], *, where: str = "", hint: str = "") -> None:
         why = "; ".join(str(e) for e in errors)
-        super().__init__(what, why=why, **rest)
+        super().__init__(what, where=where, why=why, hint=hint)
         self.errors = tuple(errors)
 
 

@@ -77,11 +77,17 @@ def execute(
         book.close()
     child.close()
     assert child.handle is not None
-    return Process(child.handle, child=True, master_fd=child.master_fd, external_descriptors=child.external_descriptors)
+    return Process(
+        child.handle, child=True, master_fd=child.master_fd, external_descriptors=child.external_descriptors
+    )
 
 
 def _recalled(runtime: Runtime, book: Book) -> Backends:
-    found = {placed.kind: recall(placed, runtime.registry) for placed in book.ledger.placements.values() if placed.kind != "network_strategy"}
+    found = {
+        placed.kind: recall(placed, runtime.registry)
+        for placed in book.ledger.placements.values()
+        if placed.kind != "network_strategy"
+    }
     return Backends(found.get("cgroup_manager"), found.get("rdt_manager"))
 
 

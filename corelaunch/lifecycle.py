@@ -21,7 +21,7 @@ from .errors import ChildError, CorelaunchError, KernelError, PluginError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .api import ProcessHandle
@@ -71,7 +71,9 @@ _OOM = "container init was OOM-killed (memory limit too low?)"
 class Launch:
     """What the launch of one container works with."""
 
-    def __init__(self, book: Book, backends: Backends, config: Mapping[str, Any], bundle: str, log: Log, trace: Trace) -> None:
+    def __init__(
+        self, book: Book, backends: Backends, config: Mapping[str, Any], bundle: str, log: Log, trace: Trace
+    ) -> None:
         self.book = book
         self.backends = backends
         self.config = config
@@ -94,7 +96,10 @@ class Launch:
                 raise
             except Exception as error:
                 raise PluginError(
-                    f"plugin {backend.owner} failed", where=method, why=f"{type(error).__name__}: {error}", plugin=backend.owner
+                    f"plugin {backend.owner} failed",
+                    where=method,
+                    why=f"{type(error).__name__}: {error}",
+                    plugin=backend.owner,
                 ) from error
 
     def context(self, backend: Placed) -> Any:
@@ -219,7 +224,9 @@ def _at_hooks_point(launch: Launch, init: ProcessHandle) -> None:
                 run_hooks(launch.book, moment, hooks[moment], oci_state(launch, "creating", init.pid), launch.bundle)
 
 
-def run_hooks(book: Book, moment: str, hooks: list[Mapping[str, Any]], state: Mapping[str, Any], bundle: str) -> None:
+def run_hooks(
+    book: Book, moment: str, hooks: Sequence[Mapping[str, Any]], state: Mapping[str, Any], bundle: str
+) -> None:
     """Run the OCI hooks of one moment, each journaled before it may run."""
     oci_hooks.run(moment, hooks, state, bundle, lambda hook: book.process("hook", hook, process_group=hook.pid))
 

@@ -72,7 +72,9 @@ def prepare(
         rdt_manager=rdt_manager,
     )
     if chosen.networks and not _has_own_network(config):
-        raise ConfigError("a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}')
+        raise ConfigError(
+            "a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}'
+        )
     rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
     plan = init_plan(
         config,

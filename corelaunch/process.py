@@ -25,7 +25,12 @@ class Process:
     """
 
     def __init__(
-        self, handle: ProcessHandle, *, child: bool, master_fd: int = -1, external_descriptors: Sequence[str] = ("", "", "")
+        self,
+        handle: ProcessHandle,
+        *,
+        child: bool,
+        master_fd: int = -1,
+        external_descriptors: Sequence[str] = ("", "", ""),
     ) -> None:
         self.pid = handle.pid
         self.start_time = handle.start_time

@@ -35,7 +35,9 @@ def _open_gate(container: Container, book: Book) -> None:
     # Both before the byte is written: the init may execute, and so close its ends, at once.
     errors = gate = -1
     try:
-        errors = os.open(os.path.join(directory, ERROR_FIFO), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        errors = os.open(
+            os.path.join(directory, ERROR_FIFO), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+        )
         gate = os.open(os.path.join(directory, START_FIFO), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         os.write(gate, b"s")
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
@@ -43,13 +45,17 @@ def _open_gate(container: Container, book: Book) -> None:
         executed = check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=True)
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
-        raise KernelError.of("cannot start container: its init does not wait for start", error, where=container.id) from error
+        raise KernelError.of(
+            "cannot start container: its init does not wait for start", error, where=container.id
+        ) from error
     finally:
         for fd in (errors, gate):
             if fd >= 0:
                 os.close(fd)
     if not executed:
-        raise WrongStatus("cannot start a container that has stopped", where=container.id, why="its init died at the start gate")
+        raise WrongStatus(
+            "cannot start a container that has stopped", where=container.id, why="its init died at the start gate"
+        )
 
 
 def _poststart(container: Container, book: Book, hooks: list[dict[str, object]]) -> None:

@@ -64,7 +64,9 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
         )
 
 
-def _recall_all(book: Book, registry: Registry, log: Log, errors: list[Exception], *, skip_missing: bool) -> list[Placed]:
+def _recall_all(
+    book: Book, registry: Registry, log: Log, errors: list[Exception], *, skip_missing: bool
+) -> list[Placed]:
     """The backends that placed something, newest first."""
     backends = []
     for owner in reversed(book.ledger.placements):
@@ -126,7 +128,9 @@ def kill_process_handle(handle: ProcessHandle) -> None:
             return
         pidfd.send_signal(fd, SIGKILL)
         if not pidfd.poll_exit(fd, KILL_SECONDS):
-            raise CorelaunchError("process does not die", where=str(handle.pid), why=f"still there after {KILL_SECONDS:g} s")
+            raise CorelaunchError(
+                "process does not die", where=str(handle.pid), why=f"still there after {KILL_SECONDS:g} s"
+            )
         if procfs.parent_pid(handle.pid) == os.getpid():
             pidfd.wait(fd, KILL_SECONDS)
     except ProcessLookupError:
@@ -157,7 +161,12 @@ def run_poststop(book: Book, log: Log) -> None:
     from .lifecycle import run_hooks
 
     begin = book.ledger.begin
-    state = {"ociVersion": begin["oci_version"], "id": book.container_id, "status": "stopped", "bundle": begin["bundle"]}
+    state = {
+        "ociVersion": begin["oci_version"],
+        "id": book.container_id,
+        "status": "stopped",
+        "bundle": begin["bundle"],
+    }
     if begin.get("annotations"):
         state["annotations"] = begin["annotations"]
     for hook in hooks:
@@ -181,7 +190,9 @@ def remove_directory(directory: str) -> None:
         path = os.path.join(directory, name)
         try:
             if stat.S_ISDIR(os.lstat(path).st_mode):
-                raise StateError("cannot remove the state directory", where=path, why="there is a directory that is not ours")
+                raise StateError(
+                    "cannot remove the state directory", where=path, why="there is a directory that is not ours"
+                )
             os.unlink(path)
         except FileNotFoundError:
             pass

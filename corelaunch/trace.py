@@ -59,5 +59,7 @@ class Step:
     def __enter__(self) -> None:
         self._start = time.monotonic_ns()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._trace.steps.append((self._name, self._plugin, self._start, time.monotonic_ns() - self._start))

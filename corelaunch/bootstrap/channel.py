@@ -98,7 +98,11 @@ class Channel:
         if name not in names:
             for fd in message.fds:
                 os.close(fd)
-            raise ProtocolError("unexpected message from the child", where=name or "end of sync", why=f"waiting for {' or '.join(names)}")
+            raise ProtocolError(
+                "unexpected message from the child",
+                where=name or "end of sync",
+                why=f"waiting for {' or '.join(names)}",
+            )
         return name, message
 
     def close(self) -> None:
@@ -112,7 +116,9 @@ class Channel:
             return native.receive(self.fd, max(1, int((deadline - time.monotonic()) * 1000)))
         except TimeoutError:
             raise DeadlineExceeded(
-                "the child does not answer", where=f"phase {self.machine.phase!r}", why=f"nothing came for {self._seconds:g} s"
+                "the child does not answer",
+                where=f"phase {self.machine.phase!r}",
+                why=f"nothing came for {self._seconds:g} s",
             ) from None
         except ConnectionResetError:
             return None
@@ -123,7 +129,9 @@ class Channel:
             self._received = 0
         self._received += 1
         if message.sequence != self._received and message.type != MESSAGES["ERROR"]:
-            raise ProtocolError("the child's messages are out of order", why=f"{message.sequence} came, {self._received} was due")
+            raise ProtocolError(
+                "the child's messages are out of order", why=f"{message.sequence} came, {self._received} was due"
+            )
         return self.machine.accept(message.type, len(message.fds))
 
     def _relay(self, payload: bytes) -> None:
@@ -144,7 +152,9 @@ def child_error(payload: bytes) -> ChildError | ProtocolError:
     what = one_line(_text(text), 1024) or name
     if operation == lib.CL_OP_FIND_EXECUTABLE or operation == lib.CL_OP_EXEC:
         # runc's wording, which docker and podman turn into exit codes 126 and 127, is made by the init itself.
-        return ChildError(what, why=_strerror(number), errno=number, stage=stage, operation=name, operation_index=index)
+        return ChildError(
+            what, why=_strerror(number), errno=number, stage=stage, operation=name, operation_index=index
+        )
     return ChildError(
         f"{name}: {what}" if what != name else name,
         where=one_line(_text(path), 1024),

@@ -162,7 +162,9 @@ class ParentProcess:
         data = self.plan.encode()
         fd = native.sealed_memfd("corelaunch-plan", data)
         try:
-            flags = (lib.CL_PLAN_START_FIFO if start_fifo >= 0 else 0) | (lib.CL_PLAN_ERROR_FIFO if error_fifo >= 0 else 0)
+            flags = (lib.CL_PLAN_START_FIFO if start_fifo >= 0 else 0) | (
+                lib.CL_PLAN_ERROR_FIFO if error_fifo >= 0 else 0
+            )
             extra = [f for f in (start_fifo, error_fifo) if f >= 0]
             self.channel.send("PLAN", pack("=II", flags, len(data)), [fd, *extra])
         finally:
@@ -243,7 +245,9 @@ class ParentProcess:
             try:
                 procfs.write_id_map(self.stage0.pid, name, text or "")
             except OSError as error:
-                raise KernelError.of("cannot write id mapping", error, where=name, hint="see user_namespaces(7)") from error
+                raise KernelError.of(
+                    "cannot write id mapping", error, where=name, hint="see user_namespaces(7)"
+                ) from error
 
     def _identify(self, fd: int) -> ProcessHandle:
         pid = pidfd.pid_of(fd)

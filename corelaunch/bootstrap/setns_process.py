@@ -64,7 +64,9 @@ class SetnsProcess(ParentProcess):
         except OSError as error:
             for fd in fds:
                 os.close(fd)
-            raise KernelError.of("cannot join the container", error, where=f"init process {self._target.pid}") from error
+            raise KernelError.of(
+                "cannot join the container", error, where=f"init process {self._target.pid}"
+            ) from error
         self._join_fds, self._joins = fds, tuple(types)
 
     def reach_ready_point(self) -> None:

@@ -77,7 +77,9 @@ class SyncMachine:
         self.phase = "spawned"
         self._logs = 0
         self._netlink = netlink
-        self._sources = {index for index, operation in enumerate(plan.operations) if operation.flags & lib.CL_FLAG_FROM_PARENT}
+        self._sources = {
+            index for index, operation in enumerate(plan.operations) if operation.flags & lib.CL_FLAG_FROM_PARENT
+        }
         self._forbidden = {"CGROUPS_JOINED"}
         if plan.uid_map is None:
             self._forbidden.add("MAPPINGS_WANTED")
@@ -104,7 +106,9 @@ class SyncMachine:
         else:
             expected = self._advance(name)
         if descriptors != expected:
-            raise ProtocolError("unexpected descriptors from the child", where=name, why=f"{descriptors} came, {expected} belong to it")
+            raise ProtocolError(
+                "unexpected descriptors from the child", where=name, why=f"{descriptors} came, {expected} belong to it"
+            )
         return name
 
     def cgroups_sent(self) -> None:
@@ -128,7 +132,9 @@ class SyncMachine:
             ProtocolError: the plan has no such source, or it was asked for before.
         """
         if index not in self._sources:
-            raise ProtocolError("the child asks for a mount source that its plan does not have", why=f"operation {index}")
+            raise ProtocolError(
+                "the child asks for a mount source that its plan does not have", why=f"operation {index}"
+            )
         self._sources.discard(index)
 
     def _advance(self, name: str) -> int:
@@ -140,6 +146,8 @@ class SyncMachine:
             or (name == "CONSOLE" and self._hooks and self.phase == "alive")
         )
         if after is None or name in self._forbidden or too_early:
-            raise ProtocolError("unexpected message from the child", where=name, why=f"not allowed in phase {self.phase!r}")
+            raise ProtocolError(
+                "unexpected message from the child", where=name, why=f"not allowed in phase {self.phase!r}"
+            )
         self.phase, descriptors = after
         return int(self._netlink) if descriptors < 0 else descriptors

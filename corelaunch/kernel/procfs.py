@@ -8,6 +8,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 _LIMIT = 65536
 _STATE = 0
 _PARENT = 1
+_PROCESS_GROUP = 2
 _START_TIME = 19
 
 
@@ -24,6 +25,16 @@ def state_letter(pid: int) -> str:
 def parent_pid(pid: int) -> int:
     """The parent's pid (field 4 of /proc/PID/stat); 0 if there is no such process, or its parent is out of sight."""
     return int(_stat(pid)[_PARENT] or 0)
+
+
+def process_group(pid: int) -> int:
+    """The process group's number (field 5 of /proc/PID/stat); 0 if there is no such process."""
+    return int(_stat(pid)[_PROCESS_GROUP] or 0)
+
+
+def pids() -> list[int]:
+    """Pids of every process that /proc shows now."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def status_fields(pid: int) -> dict[str, str]:

@@ -89,7 +89,10 @@ class JournalContext(LaunchContext):
         except FileExistsError:
             self._book.gone(effect)
             raise AlreadyExists(
-                f"{kind} exists already", where=path, why="it is not of this container", hint="remove it or choose another path"
+                f"{kind} exists already",
+                where=path,
+                why="it is not of this container",
+                hint="remove it or choose another path",
             ) from None
         except OSError as error:
             self._book.gone(effect)

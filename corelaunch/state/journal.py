@@ -91,7 +91,9 @@ class Journal:
 def read_records(directory: str) -> list[Mapping[str, Any]]:
     """Records of a container without a lock, for ``state``, ``list`` and ``kill``; [] when there is no journal."""
     try:
-        journal = Journal(os.open(os.path.join(directory, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), directory)
+        journal = Journal(
+            os.open(os.path.join(directory, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), directory
+        )
     except FileNotFoundError:
         return []
     try:

@@ -65,15 +65,17 @@ class Ledger:
         if kind == "begin":
             self.begin = record
         elif kind == "place":
-            placed = PlacedBackend(record["owner"], record["kind"], record["name"], record["distribution"], record["fields"])
+            placed = PlacedBackend(
+                record["owner"], record["kind"], record["name"], record["distribution"], record["fields"]
+            )
             self.placements[placed.owner] = placed
         elif kind == "intend":
             effect = Effect(record["number"], record["kind"], record["name"], record["args"], record["absent"])
             self._effects[effect.number] = (record["owner"], effect)
             self.last_number = max(self.last_number, effect.number)
         elif kind == "done":
-            owner, effect = self._effects.get(record["number"], ("", None))
-            if effect is not None:
+            if record["number"] in self._effects:
+                owner, effect = self._effects[record["number"]]
                 self._effects[effect.number] = (owner, effect.replace(done=True, facts=record["facts"]))
         elif kind == "gone":
             self._effects.pop(record["number"], None)

@@ -31,7 +31,9 @@ def io_to(fd: int) -> ProcessIO:
 
 def steps_of(trace: Trace, allowed: tuple[str, ...]) -> list[str]:
     """The traced launch steps in the order of their beginning."""
-    return [name for name, plugin, _, _ in sorted(trace.steps, key=lambda step: step[2]) if not plugin and name in allowed]
+    return [
+        name for name, plugin, _, _ in sorted(trace.steps, key=lambda step: step[2]) if not plugin and name in allowed
+    ]
 
 
 def children() -> set[int]:
@@ -104,7 +106,9 @@ def test_nothing_goes_ahead_before_the_cgroup_is_joined(
     assert seen and all(path.endswith("/cl-lead-gate") for path in seen[0].values())
 
 
-def test_the_cgroup_namespace_has_the_containers_cgroup_as_its_root(runtime: Runtime, bundle: Bundle, output: Any) -> None:
+def test_the_cgroup_namespace_has_the_containers_cgroup_as_its_root(
+    runtime: Runtime, bundle: Bundle, output: Any
+) -> None:
     def change(config: dict[str, Any]) -> None:
         config["linux"]["namespaces"].append({"type": "cgroup"})
 
@@ -142,7 +146,9 @@ def test_a_failed_create_leaves_nothing_and_names_what_failed(runtime: Runtime, 
         ("/etc/passwd", r'exec: "/etc/passwd": permission denied'),
     ],
 )
-def test_a_program_that_cannot_be_executed_is_an_error_of_create(runtime: Runtime, bundle: Bundle, program: str, why: str) -> None:
+def test_a_program_that_cannot_be_executed_is_an_error_of_create(
+    runtime: Runtime, bundle: Bundle, program: str, why: str
+) -> None:
     with pytest.raises(ChildError, match=why):
         runtime.create("t1", str(bundle(program)))
     assert runtime.root.ids() == []
@@ -163,7 +169,8 @@ def test_exec_runs_in_the_containers_namespaces_and_cgroup(runtime: Runtime, bun
     container.start()
     script = "hostname; cat /proc/self/cgroup; exit 7"
     process = container.exec(
-        {"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}, io=io_to(output.fd)
+        {"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        io=io_to(output.fd),
     )
     for name in ("mnt", "pid", "uts", "ipc", "net"):
         try:
@@ -226,7 +233,11 @@ def test_a_user_namespace_gets_its_mappings(runtime: Runtime, bundle: Bundle, ou
         directory.chmod(directory.stat().st_mode | 0o011)
         if directory == Path("/tmp"):
             break
-    status = runtime.run("t1", str(bundle("sh", "-c", "id -u; cat /proc/self/uid_map; ls -l /dev/null", change=change)), io=io_to(output.fd))
+    status = runtime.run(
+        "t1",
+        str(bundle("sh", "-c", "id -u; cat /proc/self/uid_map; ls -l /dev/null", change=change)),
+        io=io_to(output.fd),
+    )
     lines = output.text().splitlines()
     assert status == 0, lines
     assert lines[0] == "0"

@@ -35,7 +35,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         metadata = tmp_path / f"{distribution.replace('-', '_')}-1.2.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[console_scripts]\nx = y:z\n\n[corelaunch.{kind}]\n{name} = {module}\n")
+        (metadata / "entry_points.txt").write_text(
+            f"[console_scripts]\nx = y:z\n\n[corelaunch.{kind}]\n{name} = {module}\n"
+        )
         sys.modules.pop(module, None)
         return tmp_path
 

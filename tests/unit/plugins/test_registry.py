@@ -49,7 +49,13 @@ def test_our_hookimpl_marks_as_pluggys_does() -> None:
     def ours() -> None: ...
     def theirs() -> None: ...
 
-    for options in ({}, {"tryfirst": True}, {"specname": "x"}, {"wrapper": True}, {"optionalhook": True, "trylast": True}):
+    for options in (
+        {},
+        {"tryfirst": True},
+        {"specname": "x"},
+        {"wrapper": True},
+        {"optionalhook": True, "trylast": True},
+    ):
         api.hookimpl(**options)(ours)
         pluggy.HookimplMarker("corelaunch")(**options)(theirs)
         assert vars(ours) == vars(theirs)
@@ -85,8 +91,14 @@ def test_a_name_that_two_distributions_claim_is_refused_and_both_are_named(insta
         ("corelaunch_api = 1", "does not implement corelaunch_cgroup_manager"),
         ("x = 1", "does not say for which API it was written, this is API 1"),
         ("corelaunch_api = 2", "was written for API 2, this is API 1"),
-        ("from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): 1/0", "ZeroDivisionError"),
-        ("from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): pass", "returned None"),
+        (
+            "from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): 1/0",
+            "ZeroDivisionError",
+        ),
+        (
+            "from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_cgroup_manager(): pass",
+            "returned None",
+        ),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_reason_and_remembered(install: Install, code: str, why: str) -> None:

@@ -19,7 +19,9 @@ def journal(tmp_path: Path) -> Journal:
 
 def fill(journal: Journal) -> None:
     journal.append("begin", version=VERSION, id="demo", bundle="/b")
-    journal.append("intend", number=1, owner="cgroup_manager:x", kind="cgroup", name="/c", args={"path": "/c"}, absent=True)
+    journal.append(
+        "intend", number=1, owner="cgroup_manager:x", kind="cgroup", name="/c", args={"path": "/c"}, absent=True
+    )
     journal.append("done", number=1, facts={"ino": 7})
     journal.append("process", role="init", pid=4, start_time=99, process_group=0)
     journal.append("status", status="created")

@@ -15,7 +15,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
 
 
-@pytest.mark.parametrize("content", ["", "null", "{}", "[]", '{"version": 99, "records": []}', '{"version": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "null", "{}", "[]", '{"version": 99, "records": []}', '{"version": 1}', "\xff"]
+)
 def test_a_damaged_copy_counts_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content, encoding="latin-1")
     assert state_file.read(str(tmp_path)) == []
