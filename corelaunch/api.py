@@ -401,7 +401,9 @@ class RdtManager(Backend):
 
 
 class NetworkStrategy(Backend):
-    """Gives a container an interface of one type. Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``stats``, ``attach``.
+    """Gives a container an interface of one type.
+
+    Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``stats``, ``attach``.
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """
@@ -427,7 +429,7 @@ class NetworkStrategy(Backend):
         raise NotImplementedError
 
     def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
-        """Counters of the host side link: rx_bytes, rx_packets, rx_errors, rx_dropped, tx_…, all as the container sees them."""
+        """Counters of the link as the container sees them: rx_bytes, rx_packets, rx_errors, rx_dropped, tx_…"""
         raise self.unsupported("stats", "stats")
 
     def attach(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:

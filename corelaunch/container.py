@@ -321,7 +321,7 @@ class Container:
 
 
 def _alive(handle: ProcessHandle) -> bool:
-    """Whether a process is there, is the same, and is not a zombie that nobody has reaped."""
+    """Whether a process is there, is the same, and is not a zombie."""
     return procfs.start_time(handle.pid) == handle.start_time != 0 and procfs.state_letter(handle.pid) not in (
         "Z",
         "X",
@@ -330,7 +330,7 @@ def _alive(handle: ProcessHandle) -> bool:
 
 
 def _open_verified(handle: ProcessHandle) -> int:
-    """A pidfd of exactly this process, -1 if it is gone. The start time is read after the open: it cannot change then."""
+    """A pidfd of exactly this process, -1 if it is gone; it cannot change hands after the open."""
     try:
         fd = pidfd.open(handle.pid)
     except ProcessLookupError:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, dataclass_transform
 else:
 
-    def dataclass_transform(**_options):
+    def dataclass_transform(**_options):  # noqa: D103 - the one of typing
         return lambda thing: thing
 
 
@@ -45,6 +45,7 @@ class RecordType(type):
 
     @property
     def __attrs_attrs__(cls) -> Any:
+        """What attrs asks a class for; made, and attrs imported, when somebody asks."""
         import attr
 
         these = {

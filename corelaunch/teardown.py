@@ -53,7 +53,7 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
             backend.manager.destroy(backend.placement, effects)
             for effect in effects:
                 book.gone(effect)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - coming down, everyone is called
             errors.append(_named(error, backend.owner))
     if errors:
         raise TeardownError(
@@ -154,7 +154,7 @@ def _kill_group(process: OurProcess) -> None:
 
 
 def run_poststop(book: Book, log: Log) -> None:
-    """Run the poststop hooks; each failure is a warning and the next one runs (runtime-spec, runtime.md, lifecycle 13)."""
+    """Run the poststop hooks; each failure is a warning and the next one runs (runtime.md, lifecycle)."""
     hooks = book.ledger.begin.get("hooks", {}).get("poststop") or ()
     if not hooks:
         return

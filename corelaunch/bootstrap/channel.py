@@ -1,4 +1,4 @@
-"""The parent's end of the sync socket: sends, receives with a deadline, follows the table, raises the child's errors."""
+"""The parent's end of the sync socket: sends, receives with a deadline, raises what the child reports."""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ class SetnsProcess(ParentProcess):
         self.serve("")
 
     def close(self) -> None:
+        """Close our ends, and the namespaces that were opened to be joined."""
         for fd in self._join_fds:
             os.close(fd)
         self._join_fds = ()

@@ -82,7 +82,7 @@ def observe_all(registry: Registry, names: Sequence[str], moment: Moment, *, up:
         except CorelaunchError as error:
             error.plugin = error.plugin or name
             failures.append(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a PluginError that names it
             failures.append(
                 PluginError(
                     f"lifecycle plugin {name!r} failed",

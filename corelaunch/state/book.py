@@ -8,11 +8,11 @@ import time
 from ..api import Effect, LaunchContext, ProcessHandle
 from ..errors import AlreadyExists, KernelError
 from .journal import Journal
-from .ledger import CORE, Ledger
+from .ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from ..records import Record
@@ -74,15 +74,18 @@ class JournalContext(LaunchContext):
         self._trace = trace
 
     def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
+        """Write the announcement; see :meth:`LaunchContext.intend`."""
         number = self._book.ledger.last_number + 1
         self._book.record("intend", number=number, owner=self._owner, kind=kind, name=name, args=args, absent=absent)
         return Effect(number, kind, name, args, absent)
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
+        """Write the confirmation; see :meth:`LaunchContext.done`."""
         self._book.record("done", number=effect.number, facts=facts)
         return effect.replace(done=True, facts=facts)  # type: ignore[no-any-return]
 
     def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
+        """Make a directory; see :meth:`LaunchContext.directory`."""
         effect = self.intend(kind, path, absent=not os.path.lexists(path), path=path)
         try:
             os.mkdir(path, mode)
@@ -101,18 +104,9 @@ class JournalContext(LaunchContext):
         return self.done(effect, dev=made.st_dev, ino=made.st_ino)
 
     def log(self, level: str, message: str) -> None:
+        """Write to the runtime's log."""
         self._log(level, message)
 
     def step(self, name: str) -> Any:
+        """Time a part of the call under its own name."""
         return self._trace.step(name, self._owner)
-
-
-def core_context(book: Book, log: Callable[[str, str], None], trace: Trace) -> JournalContext:
-    """A context for effects that core makes itself."""
-    return JournalContext(book, CORE, time.monotonic() + 60.0, log, trace)
-
-
-def facts_of(path: str) -> Mapping[str, int]:
-    """Device and inode of a path, the facts that tell our object from a later one of the same name."""
-    found = os.stat(path, follow_symlinks=False)
-    return {"dev": found.st_dev, "ino": found.st_ino}

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-#: Owner of effects that core itself makes and undoes; the owner of a backend is "kind:name" or "kind:name:index".
-CORE = "core"
-
-
 class PlacedBackend(Record):
     """A placement as it was journaled, before a backend has looked at it."""
 

@@ -1,4 +1,4 @@
-"""Tiny bundles for tests: a busybox rootfs and a config like that of ``corelaunch spec``, changed where the test says."""
+"""Tiny bundles for tests: a busybox rootfs and the config of ``corelaunch spec``, changed where the test says."""
 
 from __future__ import annotations
 

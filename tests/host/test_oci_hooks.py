@@ -75,7 +75,7 @@ def test_a_hook_that_cannot_be_executed_says_why(runtime: Runtime, bundle: Bundl
 def test_a_hanging_hook_ends_at_its_deadline_with_all_its_descendants(runtime: Runtime, bundle: Bundle) -> None:
     hooks = with_hooks(createRuntime=[shell("sleep 7654 & sleep 7654", timeout=1)])
     began = time.monotonic()
-    with pytest.raises(HookError, match="timed out: hooks.createRuntime\\[0\\]: after 1 s"):
+    with pytest.raises(HookError, match=r"timed out: hooks.createRuntime\[0\]: after 1 s"):
         runtime.create("t1", str(bundle("true", change=hooks)))
     assert time.monotonic() - began < 10
     assert not [p for p in procfs.pids() if "7654" in _command(p)]

@@ -40,7 +40,7 @@ def test_a_second_journal_in_the_same_directory_is_refused(journal: Journal, tmp
 def test_every_truncation_keeps_the_records_before_it(journal: Journal) -> None:
     fill(journal)
     data = Path(journal.path).read_bytes()
-    ends = [i for i in range(len(data)) if data.startswith(MARK, i)][1:] + [len(data)]
+    ends = [*[i for i in range(len(data)) if data.startswith(MARK, i)][1:], len(data)]
     for length in range(len(data) + 1):
         assert len(decode(data[:length])) == sum(end <= length for end in ends)
 
