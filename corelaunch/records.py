@@ -28,6 +28,7 @@ class RecordType(type):
     __record_defaults__: dict[str, Any]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> RecordType:
+        """Make the class: annotated names become slots, their values defaults."""
         fields: tuple[str, ...] = ()
         defaults: dict[str, Any] = {}
         for base in bases:

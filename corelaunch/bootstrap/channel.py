@@ -26,12 +26,6 @@ _LEVELS = {
     lib.CL_LOG_WARNING: "warning",
     lib.CL_LOG_ERROR: "error",
 }
-#: "CL_OP_MOUNT" -> "mount": how an operation is called in an error.
-OPERATIONS = {
-    getattr(lib, name): name[len("CL_OP_") :].lower().replace("_", " ")
-    for name in dir(lib)
-    if name.startswith("CL_OP_") and name != "CL_OP_LAST"
-}
 
 
 class Channel:
@@ -138,7 +132,7 @@ class Channel:
         if len(payload) != calcsize(_LOG):
             raise ProtocolError("malformed message from the child", where="LOG")
         level, operation, text = unpack(_LOG, payload)
-        prefix = f"{OPERATIONS[operation]}: " if operation in OPERATIONS else ""
+        prefix = f"{operation_name(operation)}: " if operation else ""
         self._log(_LEVELS.get(level, "warning"), one_line(prefix + _text(text), 1024))
 
 
@@ -148,7 +142,7 @@ def child_error(payload: bytes) -> ChildError | ProtocolError:
         return ProtocolError("malformed message from the child", where="ERROR")
     _, stage, operation, index, number, path, text = unpack(_ERROR, payload)
     number = number if 0 < number < 4096 else 0
-    name = OPERATIONS.get(operation, "bootstrap")
+    name = operation_name(operation)
     what = one_line(_text(text), 1024) or name
     if operation == lib.CL_OP_FIND_EXECUTABLE or operation == lib.CL_OP_EXEC:
         # runc's wording, which docker and podman turn into exit codes 126 and 127, is made by the init itself.
@@ -163,6 +157,17 @@ def child_error(payload: bytes) -> ChildError | ProtocolError:
         operation=name,
         operation_index=index,
     )
+
+
+def operation_name(number: int) -> str:
+    """How an operation is called in an error: CL_OP_MASK_PATH is "mask path"; "bootstrap" for none.
+
+    Looked up when there is an error to tell: listing the constants of the header costs 3 ms.
+    """
+    for constant in dir(lib):
+        if constant.startswith("CL_OP_") and getattr(lib, constant) == number:
+            return constant[len("CL_OP_") :].lower().replace("_", " ")
+    return "bootstrap"
 
 
 def error_size() -> int:

@@ -45,8 +45,7 @@ def status_fields(pid: int) -> dict[str, str]:
 
 def boot_id() -> str:
     """The random id of this boot: what a journal of another boot describes is gone (random(4))."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    return _read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def cgroups_of(pid: int | str) -> dict[str, str]:
