@@ -12,20 +12,18 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Self
 
-from corelaunch.api import Effect, LaunchContext, NetworkPlacement, NetworkStrategy, ProcessHandle
+from corelaunch.api import Effect, NetworkPlacement, NetworkStrategy, ProcessHandle
 
+from .context import RecordingContext
 from .network_rtnetlink import Rtnetlink, SeenLink
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
-#: A test that needs longer than this for one call is stuck.
-SECONDS = 20.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -138,59 +136,39 @@ def send_frames(interface: str, count: int, size: int) -> None:
             packet.send(b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + bytes(size - 14))
 
 
-class EffectRecorder(LaunchContext):
-    """A LaunchContext that keeps the effects as the journal would, as JSON, and looks at the host as they come.
+class EffectRecorder(RecordingContext):
+    """A RecordingContext that looks at the host's links as announcements come, and can be made to fail.
 
     Attributes:
-        links_at_intend: the host's links at the moment of each announcement, by effect number.
+        links_at_intend: names of the host's links at the moment of each announcement, by effect number.
     """
 
-    __slots__ = ("_effects", "at_done", "at_intend", "links_at_intend")
+    __slots__ = ("_at_done", "_at_intend", "links_at_intend")
 
     def __init__(
         self,
-        container_id: str = "clnet",
         *,
         at_intend: Callable[[Effect], None] = lambda effect: None,
         at_done: Callable[[Effect], None] = lambda effect: None,
     ) -> None:
-        super().__init__(container_id, time.monotonic() + SECONDS)
-        self._effects: dict[int, dict[str, Any]] = {}
-        self.links_at_intend: dict[int, dict[str, SeenLink]] = {}
-        self.at_intend = at_intend
-        self.at_done = at_done
+        """``at_intend`` is called after an announcement was kept, ``at_done`` before a confirmation is."""
+        super().__init__("clnet", exists=lambda name: name in host_links() or os.path.lexists(name))
+        self.links_at_intend: dict[int, set[str]] = {}
+        self._at_intend = at_intend
+        self._at_done = at_done
 
     def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
         """Keep the announcement, and the links of this moment."""
-        effect = Effect(len(self._effects) + 1, kind, name, json.loads(json.dumps(args)), absent)
-        self._effects[effect.number] = effect.as_dict()
-        self.links_at_intend[effect.number] = host_links()
-        self.at_intend(effect)
+        before = set(host_links())
+        effect = super().intend(kind, name, absent=absent, **args)
+        self.links_at_intend[effect.number] = before
+        self._at_intend(effect)
         return effect
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
-        """Keep the confirmation, unless ``at_done`` raises."""
-        self.at_done(effect)
-        confirmed: Effect = effect.replace(done=True, facts=json.loads(json.dumps(facts)))
-        self._effects[effect.number] = confirmed.as_dict()
-        return confirmed
-
-    def log(self, level: str, message: str) -> None:
-        """Nothing reads it."""
-
-    def step(self, name: str) -> AbstractContextManager[None]:
-        """Nothing is timed."""
-        return nullcontext()
-
-    @property
-    def all_effects(self) -> list[Effect]:
-        """Every effect that was announced, newest first."""
-        return [Effect(**fields) for fields in reversed(self._effects.values())]
-
-    @property
-    def effects(self) -> list[Effect]:
-        """What ``destroy`` gets: the effects that are, or may be, ours, newest first."""
-        return [effect for effect in self.all_effects if effect.done or effect.absent]
+        """Keep the confirmation."""
+        self._at_done(effect)
+        return super().done(effect, **facts)
 
 
 class LaterProcess:
