@@ -75,11 +75,12 @@ class Container:
     Attributes:
         process: the handle that ``create`` gets.
         netlink_fd: the socket that ``initialize`` gets.
+        namespace: a descriptor of the network namespace, for a test to look from inside; -1 after ``die``.
     """
 
     def __init__(self) -> None:
         with private_network() as inside:
-            self._namespace = os.dup(inside)
+            self.namespace = os.dup(inside)
             self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE)
             self._sleeper = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
         self.process = ProcessHandle(self._sleeper.pid, _start_time(self._sleeper.pid))
@@ -119,13 +120,13 @@ class Container:
 
     def send_frames(self, interface: str, count: int, size: int) -> None:
         """Let the container send Ethernet frames of ``size`` bytes that nobody answers."""
-        with private_network(self._namespace):
+        with private_network(self.namespace):
             send_frames(interface, count, size)
 
     def _close_namespace(self) -> None:
-        if self._namespace >= 0:
-            os.close(self._namespace)
-            self._namespace = -1
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
 
 
 def send_frames(interface: str, count: int, size: int) -> None:

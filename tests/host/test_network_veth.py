@@ -1,0 +1,216 @@
+"""veth on a real kernel: traffic passes, and whatever fails or is killed in between, nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+from corelaunch_netstrategies.rtnetlink import Netlink
+from corelaunch_netstrategies.veth import Veth
+
+from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest
+from corelaunch.testing.network_host import Container, EffectRecorder, LaterProcess, host_links, private_network
+
+pytestmark = pytest.mark.needs_root
+
+OPTIONS = {
+    "address": "10.9.0.2/24,fd00:9::2/64",
+    "host-address": "10.9.0.1/24,fd00:9::1/64",
+    "gateway": "10.9.0.1",
+    "route": "10.77.0.0/16 via 10.9.0.7",
+}
+#: Requests to the kernel: name taken?, make, look, set up, 2 addresses; then look, up, 2 addresses, route, gateway.
+REQUESTS = 6 + 6
+
+
+@pytest.fixture(autouse=True)
+def private_host() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+def container() -> Iterator[Container]:
+    with Container() as container:
+        yield container
+
+
+def place(container_id: str = "clnet") -> NetworkPlacement:
+    return Veth().place(NetworkRequest(container_id, 0, "veth", OPTIONS))
+
+
+def launch(container: Container, recorder: EffectRecorder, container_id: str = "clnet") -> NetworkPlacement:
+    placement = place(container_id)
+    Veth().create(placement, container.process, recorder)
+    Veth().initialize(placement, container.netlink_fd, recorder)
+    return placement
+
+
+def ping(address: str, timeout: float = 2.0) -> bool:
+    """One ICMP echo (RFC 792, RFC 4443) and whether the other end's kernel answered it."""
+    six = ":" in address
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+    kind, answer = (128, 129) if six else (8, 0)
+    echo = struct.pack("!BBHHH", kind, 0, 0, 0x434C, 1)
+    if not six:  # the kernel fills in ICMPv6 checksums only
+        checksum = 0xFFFF - sum(struct.unpack("!4H", echo)) % 0xFFFF
+        echo = struct.pack("!BBHHH", kind, 0, checksum, 0x434C, 1)
+    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
+        raw.settimeout(timeout)
+        raw.sendto(echo, (address, 0))
+        try:
+            while True:
+                packet = raw.recv(2048)
+                if packet[0 if six else (packet[0] & 15) * 4] == answer:
+                    return True
+        except TimeoutError:
+            return False
+
+
+@pytest.mark.parametrize("address", ["10.9.0.2", "fd00:9::2"])
+def test_the_host_reaches_the_container_at_once(container: Container, address: str) -> None:
+    launch(container, EffectRecorder())
+    assert ping(address)
+
+
+@pytest.mark.parametrize("address", ["10.9.0.1", "fd00:9::1"])
+def test_the_container_reaches_the_host_at_once(container: Container, address: str) -> None:
+    launch(container, EffectRecorder())
+    with private_network(container.namespace):
+        assert ping(address)
+
+
+def test_nothing_answers_after_destroy(container: Container) -> None:
+    recorder = EffectRecorder()
+    Veth().destroy(launch(container, recorder), recorder.effects)
+    with pytest.raises(OSError, match="Network is unreachable"):
+        ping("10.9.0.2")
+
+
+class AtRequest:
+    """Does something before or after the N-th request to the kernel that changes or asks something."""
+
+    def __init__(self, number: int, act: Callable[[], None], *, before: bool) -> None:
+        self.left, self.act, self.before = number, act, before
+        self.request = Netlink._request
+
+    def __call__(self, netlink: Netlink, message: object, kind: int, *rest: object) -> bytes:
+        self.left -= 1
+        if self.left == 0 and self.before:
+            self.act()
+        try:
+            return self.request(netlink, message, kind, *rest)  # type: ignore[arg-type]
+        finally:
+            if self.left == 0 and not self.before:
+                self.act()
+
+
+def test_a_launch_makes_as_many_requests_as_these_tests_take_it_to(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = AtRequest(-1, lambda: None, before=True)
+    monkeypatch.setattr(Netlink, "_request", lambda *arguments: counter(*arguments))
+    launch(container, EffectRecorder())
+    assert -1 - counter.left == REQUESTS
+
+
+@pytest.mark.parametrize("number", range(1, REQUESTS + 1))
+def test_a_refusal_by_the_kernel_at_any_request_is_undone(
+    container: Container, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse() -> None:
+        raise KernelError("no memory for a message", errno=12)
+
+    recorder, later = EffectRecorder(), LaterProcess(Veth())
+    at_request = AtRequest(number, refuse, before=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Netlink, "_request", lambda *arguments: at_request(*arguments))
+        with pytest.raises(KernelError, match="no memory for a message"):
+            launch(container, recorder)
+    assert later.destroy(place(), recorder.effects) == ""
+    assert (set(host_links()), set(container.links())) == ({"lo"}, {"lo"})
+
+
+def launch_and_die(container: Container, number: int, *, before: bool) -> list[Effect]:
+    """Launch in a child that is killed at a request to the kernel; the effects that its journal holds then."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            at_request = AtRequest(number, lambda: os.kill(os.getpid(), signal.SIGKILL), before=before)
+            Netlink._request = lambda *arguments: at_request(*arguments)  # type: ignore[method-assign]
+            launch(container, Journal(write))
+        finally:
+            os._exit(1)
+    os.close(write)
+    effects: dict[int, Effect] = {}
+    with open(read, "rb") as records:
+        for line in records:
+            effect = Effect(**json.loads(line))
+            effects[effect.number] = effect
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    return [effect for effect in reversed(effects.values()) if effect.done or effect.absent]
+
+
+class Journal(EffectRecorder):
+    """Writes effects to a pipe, which outlives the process."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: int) -> None:
+        super().__init__(at_intend=lambda effect: self._put(effect))
+        self._write = write
+
+    def done(self, effect: Effect, **facts: object) -> Effect:
+        confirmed = super().done(effect, **facts)
+        self._put(confirmed)
+        return confirmed
+
+    def _put(self, effect: Effect) -> None:
+        os.write(self._write, json.dumps(effect.as_dict()).encode() + b"\n")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, REQUESTS + 1))
+def test_kill_9_around_any_request_leaves_nothing_after_destroy(
+    container: Container, number: int, before: bool
+) -> None:
+    effects = launch_and_die(container, number, before=before)
+    Veth().destroy(place(), effects)
+    assert (set(host_links()), set(container.links())) == ({"lo"}, {"lo"})
+
+
+def test_the_kill_between_link_and_confirmation_does_leave_a_link_for_destroy_to_find(container: Container) -> None:
+    # The request after the announcement makes the link (the one before asks for its name).
+    effects = launch_and_die(container, 2, before=False)
+    assert [effect.done for effect in effects] == [False]
+    assert place().host_name in host_links()
+
+
+def test_two_hundred_links_leave_no_descriptor_no_link_and_no_number_reused(container: Container) -> None:
+    indexes, descriptors = [], []
+    for _ in range(200):
+        recorder = EffectRecorder()
+        placement = launch(container, recorder)
+        indexes.append(host_links()[placement.host_name].index)
+        Veth().destroy(placement, recorder.effects)
+        descriptors.append(len(os.listdir("/proc/self/fd")))
+    assert (set(host_links()), set(container.links())) == ({"lo"}, {"lo"})
+    assert descriptors[-1] == descriptors[1]
+    # Destroy tells its own link from a later one by this.
+    assert len(set(indexes)) == 200
+
+
+def test_destroy_while_the_namespace_is_dying_is_done(container: Container) -> None:
+    for number in range(10):
+        with Container() as dying:
+            recorder = EffectRecorder()
+            placement = launch(dying, recorder, f"clnet-{number}")
+            dying.die()
+            Veth().destroy(placement, recorder.effects)
+    assert set(host_links()) == {"lo"}
