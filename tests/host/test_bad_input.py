@@ -143,6 +143,8 @@ def seccomp(**profile: Any) -> Callable[[Config], None]:
     return put("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", **profile})
 
 
+#: A shell command that never ends, and that the oracle knows by its arguments.
+HANG = f"sh -c 'while :; do sleep 1; done' {MARK}"
 BROKEN_JSON = '{\n  "ociVersion": "1.0.2",\n  "process": {,\n}\n'
 NO_FILE = "no such file or directory"
 
@@ -176,10 +178,8 @@ ROWS = [
     Row("number where text belongs", r"process\.args\[0\]", put("process.args", [1])),
     Row("text where an object belongs", r"linux\.resources", put("linux.resources", "none")),
     # root filesystem
-    Row(
-        "rootfs that does not exist", f"rootfs.*{NO_FILE}|root.path.*{NO_FILE}", put("root.path", "/nonexistent/rootfs")
-    ),
-    Row("relative rootfs that does not exist", f"nowhere.*{NO_FILE}", put("root.path", "nowhere")),
+    Row("rootfs that does not exist", r"root\.path.*/nonexistent/rootfs", put("root.path", "/nonexistent/rootfs")),
+    Row("relative rootfs that does not exist", r"root\.path.*nowhere", put("root.path", "nowhere")),
     Row("empty rootfs", r"root\.path", put("root.path", "")),
     Row("rootfs that is a file", "not a directory", put("root.path", "/etc/hostname")),
     # namespaces
@@ -248,7 +248,9 @@ ROWS = [
     # mounts
     Row("mount without destination", r"mounts\[7\]", add("mounts", {"type": "tmpfs"})),
     Row(
-        "mount of an unknown type", "nosuchfs", add("mounts", {"destination": "/m", "type": "nosuchfs", "source": "x"})
+        "mount of an unknown type",
+        "unknown filesystem.*/m: no such device",
+        add("mounts", {"destination": "/m", "type": "nosuchfs", "source": "x"}),
     ),
     Row(
         "bind of what is not there",
@@ -333,13 +335,13 @@ ROWS = [
     Row("hook timeout that is not positive", r"hooks\.prestart\[0\]\.timeout", hook("prestart", "true", timeout=0)),
     Row(
         "hook that hangs with a grandchild on its stdout",
-        r"hooks\.prestart\[0\].*(time|deadline|second)",
-        hook("prestart", f"sh -c 'sleep 600 # {MARK}' & sleep 600 # {MARK}", timeout=1),
+        r"timed out.*hooks\.prestart\[0\].*after 1 s",
+        hook("prestart", f"{HANG} & {HANG}", timeout=1),
     ),
     Row(
         "hook that fails and leaves a grandchild on its stdout",
         r"hooks\.createRuntime\[0\]",
-        hook("createRuntime", f"sh -c 'sleep 600 # {MARK}' & exit 1"),
+        hook("createRuntime", f"{HANG} & exit 1"),
     ),
     # plugins
     Row("cgroup manager that is not installed", "nosuch.*cgroupfs", options=("--cgroup-manager", "nosuch")),
@@ -489,7 +491,6 @@ EXEC_ROWS = [
     Row("broken process file", r"p\.json:1:2", words=("-p", "{scratch}/p.json", "{id}"), code=255),
     Row("process file without args", "args", words=("-p", "{scratch}/empty.json", "{id}"), code=255),
     Row("user by name", "numeric", words=("-u", "root", "{id}", "true"), code=255),
-    Row("unknown capability", "CAP_FLY", words=("-c", "CAP_FLY", "{id}", "true"), code=255),
     Row("relative cwd", "cwd", words=("--cwd", "x", "{id}", "true"), code=255),
     Row("cwd that is a file", "not a directory", words=("--cwd", "/etc/passwd", "{id}", "true"), code=255),
     Row("detached terminal", "cannot allocate tty", words=("-d", "-t", "{id}", "sh"), code=255),
