@@ -10,7 +10,7 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, UsageError
+from ..errors import CorelaunchError, Unsupported, UsageError
 from ..log import Log
 from .command import Call
 from .options import FLAG, LIST, Option, parse
@@ -155,6 +155,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse global options that contradict each other; fold ``--systemd-cgroup`` into ``--cgroup-manager``."""
     if settings["rootless"] not in ("true", "false", "auto"):
         raise UsageError("invalid --rootless", where=settings["rootless"], hint="use true, false or auto")
+    if settings["rootless"] == "true":
+        raise Unsupported("--rootless=true is not supported yet", why="cgroup errors are never ignored in this release")
     if settings["systemd-cgroup"]:
         if settings["cgroup-manager"] not in ("", "systemd"):
             raise UsageError("--systemd-cgroup contradicts --cgroup-manager", where=settings["cgroup-manager"])

@@ -213,6 +213,7 @@ def test_exec_fails_with_255(cli: Cli) -> None:
         ("--log-format xml state x", "invalid log-format: xml"),
         ("--log /nonexistent/log state x", "cannot open the log file: /nonexistent/log: no such file or directory"),
         ("--rootless=perhaps state x", "invalid --rootless: perhaps"),
+        ("--rootless=true state x", "--rootless=true is not supported yet"),
         ("list --format xml", "invalid format option: xml"),
         ("kill one FOO", 'unknown signal "FOO"'),
         ("run --console-socket /s one", "cannot use console socket if runc will not detach or allocate tty"),
