@@ -27,7 +27,7 @@ _APPLETS = ("sh", "true", "sleep", "cat")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: exit code (negative: signal), text of stdout and stderr; ``hung`` when it was killed for time."""
+    """How a command ended: exit code (negative: signal), stdout and stderr; ``hung`` when it was killed for time."""
 
     code: int
     text: str
@@ -230,17 +230,8 @@ def strace_kill(syscall: str, n: int, command: Sequence[str]) -> list[str]:
 
 def strace_error(syscall: str, n: int, error: str, command: Sequence[str]) -> list[str]:
     """strace that makes the n-th ``syscall`` of ``command`` fail with ``error``."""
-    return [
-        "strace",
-        "-D",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        f"trace={syscall}",
-        f"--inject={syscall}:error={error}:when={n}",
-        *command,
-    ]
+    inject = f"--inject={syscall}:error={error}:when={n}"
+    return ["strace", "-D", "-qq", "-o", "/dev/null", "-e", f"trace={syscall}", inject, *command]
 
 
 def strace_record(recording: Path, command: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The harness is tested before it is believed: a wrong undo is caught, a recording is read right, the tracer strikes whom it is told."""
+"""The harness is tested before it is believed: it catches a wrong undo, reads a recording, strikes whom it is told."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""kill -9 at the state-changing system calls of create, run, start, exec and delete; then ``delete --force`` leaves nothing.
+"""kill -9 at the state-changing system calls of each verb; then ``delete --force`` leaves nothing.
 
-A seeded sample in every run of the tests, every point by name: ``script/test --faults`` or ``-m faults_full``.
+A seeded sample in every run of the tests, every point by name: ``script/test --faults`` or ``-m faults``.
 The seed is printed; ``CORELAUNCH_FAULTS_SEED=N`` repeats a choice. Reports: build/faults/*.json.
 """
 
@@ -18,7 +18,7 @@ from rig import CHECKOUT
 SAMPLE = 200
 ERROR_SAMPLE = 30
 
-pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), pytest.mark.faults]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def verdict(name: str, *, sample: int, errors: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_killed_at_a_sample_of_its_system_calls_delete_force_leaves_nothing(caps
     verdict("sample", sample=SAMPLE, errors=ERROR_SAMPLE, capsys=capsys)
 
 
-@pytest.mark.faults_full
+@pytest.mark.faults
 @pytest.mark.timeout(5000)
 def test_killed_at_every_state_changing_system_call_delete_force_leaves_nothing(capsys):
     verdict("full", sample=0, errors=300, capsys=capsys)

@@ -77,7 +77,7 @@ class Report:
 
 
 def record(rig: Rig, verb: Verb) -> list[Point]:
-    """Run a verb undisturbed under strace, and return its kill points. The recording runs twice: caches are warm then."""
+    """Run a verb undisturbed under strace and return its kill points; run twice, so that caches are warm."""
     points: list[Point] = []
     for _ in range(2):
         container_id = rig.next_id()

@@ -36,8 +36,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             reply = answer(rig, json.loads(line))
-        except Exception:
-            # The driver decides what a broken trial means; the worker goes on with the next.
+        except Exception:  # noqa: BLE001  (the driver decides what a broken trial means; the next one may go well)
             reply = {"error": traceback.format_exc()}
         answers.write(json.dumps(reply) + "\n")
         answers.flush()

@@ -7,10 +7,6 @@ import os
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "vm: boots a guest with QEMU (runs with CI=true, CORELAUNCH_VM=1 or -m vm)")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     asked = (
         os.environ.get("CI") == "true"

@@ -36,7 +36,16 @@ P
 corelaunch --root /run/state run cl-f-vm
 echo "left $(ls /run/state | wc -l) $(find /sys/fs/cgroup -name '*cl-f-vm*' | wc -l)"
 """
-INSIDE = "echo pid $$; echo host $(hostname); echo kernel $(uname -r); echo cgroup $(cat /proc/self/cgroup); echo memory $(cat /sys/fs/cgroup/memory.max); echo pids $(cat /sys/fs/cgroup/pids.max)"
+INSIDE = "; ".join(
+    [
+        "echo pid $$",
+        "echo host $(hostname)",
+        "echo kernel $(uname -r)",
+        "echo cgroup $(cat /proc/self/cgroup)",
+        "echo memory $(cat /sys/fs/cgroup/memory.max)",
+        "echo pids $(cat /sys/fs/cgroup/pids.max)",
+    ]
+)
 
 
 def vm(*command: str) -> subprocess.CompletedProcess[str]:

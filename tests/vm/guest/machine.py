@@ -12,7 +12,10 @@ from pathlib import Path
 
 from .image import Image
 
-_APPEND = "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 mitigations=off cryptomgr.notests no_timer_check tsc=reliable rcupdate.rcu_expedited=1"
+_APPEND = (
+    "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 mitigations=off cryptomgr.notests no_timer_check tsc=reliable"
+    " rcupdate.rcu_expedited=1"
+)
 
 
 @dataclass(frozen=True)

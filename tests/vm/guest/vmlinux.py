@@ -1,7 +1,8 @@
 """Unpack a distribution's bzImage to the ELF kernel inside it.
 
 QEMU boots an ELF kernel with a PVH note directly; the decompressor of a bzImage costs seconds under TCG.
-Layout: Documentation/arch/x86/boot.rst, fields setup_sects (0x1f1), payload_offset (0x248), payload_length (0x24c), header (0x202).
+Layout: Documentation/arch/x86/boot.rst, fields setup_sects (0x1f1), header (0x202), payload_offset (0x248) and
+payload_length (0x24c).
 """
 
 from __future__ import annotations
