@@ -102,7 +102,7 @@ def _normal(item: Mapping[str, Any] | str, where: str) -> dict[str, Any]:
         return parse_network(item)
     if not hasattr(item, "keys") or not isinstance(item.get("type"), str) or not item["type"]:
         why = "it is neither a string nor an object with a type"
-        raise ConfigError("invalid network", where=where, why=why, hint='{"type": "veth", "options": {…}}')
+        raise ConfigError("invalid network", where=where, why=why, hint='{"type": "TYPE", "options": {…}}')
     unknown = [str(key) for key in item if key not in ("type", "options")]
     if unknown:
         why = "unknown property"
