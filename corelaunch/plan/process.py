@@ -80,7 +80,10 @@ def from_ready(
     yield _user(process.get("user") or {}, set_groups)
     yield Operation(lib.CL_OP_CHDIR, cwd)
     yield Operation(lib.CL_OP_CAPS, numbers=(sets["effective"], sets["permitted"], sets["inheritable"]))
-    yield Operation(lib.CL_OP_CAP_AMBIENT, numbers=(sets["ambient"],))
+    # The kernel lets nothing be ambient that is not both permitted and inheritable (capabilities(7)). Configs that ask
+    # for it all the same are the rule, `runc spec` writes one, and get what every runtime gives them.
+    ambient = sets["ambient"] & sets["permitted"] & sets["inheritable"]
+    yield Operation(lib.CL_OP_CAP_AMBIENT, numbers=(ambient,))
     variables, path, home_wanted = environment(process.get("env") or ())
     arguments = process["args"]
     yield Operation(lib.CL_OP_FIND_EXECUTABLE, arguments[0], path)
