@@ -141,6 +141,12 @@ class GoingUp:
             stage.strategy.destroy(placements[1], recorders[1].effects)
         assert set(host_links()) == before
 
+    def test_a_very_long_container_id_is_no_obstacle(self, stage: Stage) -> None:
+        placement = stage.place(container_id="clnet" * 200, index=99)
+        recorder = stage.give(placement)
+        stage.strategy.destroy(placement, recorder.effects)
+        assert set(host_links()) == {"lo"}
+
     def test_two_links_of_one_container_do_not_meet(self, stage: Stage) -> None:
         placements = [stage.place(index=0), stage.place(index=1)]
         recorders = [stage.give(placement) for placement in placements]

@@ -39,6 +39,9 @@ corelaunch_api = 1
 #: Seconds that ``stats`` and ``destroy``, which have no deadline of their own, wait for the kernel.
 PATIENCE = 10.0
 
+#: The kernel takes aliases of up to 255 bytes (IFALIASZ of <linux/if.h>); ids have no such limit.
+LONGEST_ID_IN_ALIAS = 200
+
 #: Which counter of the host end is which one of the container: what one end sends the other receives.
 COUNTERS = ("bytes", "packets", "errors", "dropped")
 
@@ -51,7 +54,7 @@ class Veth(NetworkStrategy):
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Names from the options, or ``ethINDEX`` inside and a name derived from the container's id outside."""
         checked = veth_options.check(request)
-        checked["alias"] = f"corelaunch:{request.container_id}:{request.index}"
+        checked["alias"] = f"corelaunch:{request.container_id[:LONGEST_ID_IN_ALIAS]}:{request.index}"
         return NetworkPlacement(
             host_name=checked["host-name"] or _generated_name(request),
             container_name=checked["name"] or f"eth{request.index}",

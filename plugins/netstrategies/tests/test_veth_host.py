@@ -49,6 +49,14 @@ def test_the_host_end_is_up_with_its_alias_mtu_and_addresses(container: Containe
     assert addresses == {"10.9.0.1/24", "fd00:9::1/64"}
 
 
+def test_a_very_long_container_id_is_no_obstacle(container: Container) -> None:
+    placement = Veth().place(NetworkRequest("clnet" * 200, 99, "veth"))
+    recorder = create(placement, container)
+    assert host_links()[placement.host_name].alias.endswith(":99")
+    Veth().destroy(placement, recorder.effects)
+    assert set(host_links()) == {"lo"}
+
+
 def test_routes_of_both_families_and_on_link_are_set(container: Container) -> None:
     placement = place(
         address="10.9.0.2/24,fd00:9::2/64",
