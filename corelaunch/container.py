@@ -61,7 +61,7 @@ class Container:
     @classmethod
     def load(cls, runtime: Runtime, container_id: str, directory: str, init: Process | None = None) -> Container:
         """Read a container's journal, without a lock."""
-        return cls(runtime, container_id, directory, Ledger(journal_file.read_records(directory)), init)
+        return cls(runtime, container_id, directory, Ledger().catch_up(*journal_file.read_records(directory)), init)
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class Container:
     @property
     def status(self) -> str:
         """creating, created, running, paused or stopped, derived from its init, its freezer and its journal."""
-        ledger = Ledger(journal_file.read_records(self._directory))
+        ledger = self._ledger.catch_up(*journal_file.read_records(self._directory, self._ledger.offset))
         handle = self._handle()
         if handle is None:
             return "creating" if lock.read_holder(self._directory) else "stopped"
@@ -257,7 +257,9 @@ class Container:
             lock.take(journal, exclusive=exclusive, wait_seconds=wait_seconds)
             if not os.path.lexists(journal.path):
                 raise ContainerNotFound(self.id)  # deleted while we waited
-            return Book(self.id, self._directory, journal, Ledger(journal.read()))
+            # Whoever is alone takes what we know already and reads the rest; execs, which are not, read for themselves.
+            ledger = self._ledger if exclusive else Ledger()
+            return Book(self.id, self._directory, journal, ledger.catch_up(*journal.read(ledger.offset)))
         except BaseException:
             journal.close()
             raise

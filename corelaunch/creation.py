@@ -73,7 +73,7 @@ def create(
     init = Process(
         process.handle, child=True, master_fd=process.master_fd, external_descriptors=process.external_descriptors
     )
-    return Container.load(runtime, prepared.container_id, book.directory, init)
+    return Container(runtime, prepared.container_id, book.directory, book.ledger, init)
 
 
 def _begin(runtime: Runtime, prepared: Prepared) -> Book:
@@ -111,7 +111,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
 def _save_state(book: Book, process: InitProcess) -> None:
     book.record("descriptors", targets=list(process.external_descriptors))
     book.record("status", status="created")
-    state_file.write(book.directory, book.container_id, book.journal.read())
+    state_file.write(book.directory, book.container_id, book.ledger.records)
 
 
 def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProcess, error: BaseException) -> None:

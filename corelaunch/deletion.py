@@ -31,7 +31,7 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
         return
     try:
         # The second copy fills in what a damaged journal lost.
-        book.ledger = Ledger(state_file.merge(state_file.read(book.directory), book.journal.read()))
+        book.ledger = Ledger(state_file.merge(state_file.read(book.directory), book.ledger.records))
         if not force:
             _refuse_if_alive(container)
         book.record("status", status="deleting")

@@ -33,8 +33,11 @@ class Book:
 
     def record(self, record: str, **fields: Any) -> None:
         """Write one record and take it into account."""
-        self.journal.append(record, **fields)
-        self.ledger.add({"record": record, **fields})
+        begin, end = self.journal.append(record, **fields)
+        if begin == self.ledger.offset:
+            self.ledger.catch_up([{"record": record, **fields}], end)
+        else:  # a concurrent exec wrote before us
+            self.ledger.catch_up(*self.journal.read(self.ledger.offset))
 
     def place(self, owner: str, kind: str, name: str, distribution: str, placement: Record) -> None:
         """Write a placement before its manager makes anything."""

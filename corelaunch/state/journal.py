@@ -66,20 +66,20 @@ class Journal:
         path = os.path.join(directory, NAME)
         return cls(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW), path)
 
-    def append(self, record: str, **fields: Any) -> None:
-        """Write one record; returns when the kernel has it."""
+    def append(self, record: str, **fields: Any) -> tuple[int, int]:
+        """Write one record; returns, after the kernel has it, where it begins and where it ends."""
         payload = jsontext.dumps({"record": record, **fields}).encode()
-        os.write(self.fd, MARK + pack("<II", len(payload), crc32(payload)) + payload)
+        size = os.write(self.fd, MARK + pack("<II", len(payload), crc32(payload)) + payload)
+        end = os.lseek(self.fd, 0, os.SEEK_CUR)  # O_APPEND moves the descriptor's position to the end of the write
+        return end - size, end
 
-    def read(self) -> list[Mapping[str, Any]]:
-        """All records that are whole, in their order."""
-        return list(decode(self._bytes(), self.path))
-
-    def _bytes(self) -> bytes:
+    def read(self, offset: int = 0) -> tuple[list[Mapping[str, Any]], int]:
+        """The whole records from ``offset`` on, in their order, and where to go on reading the next time."""
         size = os.fstat(self.fd).st_size
         if size > _JOURNAL_LIMIT:
             raise StateError("cannot read the journal", where=self.path, why=f"it has {size} bytes")
-        return os.pread(self.fd, size, 0)
+        records, end = decode(os.pread(self.fd, max(0, size - offset), offset), self.path)
+        return records, offset + end
 
     def close(self) -> None:
         """Close it, and with it the lock that this descriptor holds."""
@@ -88,27 +88,27 @@ class Journal:
             self.fd = -1
 
 
-def read_records(directory: str) -> list[Mapping[str, Any]]:
-    """Records of a container without a lock, for ``state``, ``list`` and ``kill``; [] when there is no journal."""
+def read_records(directory: str, offset: int = 0) -> tuple[list[Mapping[str, Any]], int]:
+    """Records of a container without a lock, for ``state``, ``list`` and ``kill``; none when there is no journal."""
+    path = os.path.join(directory, NAME)
     try:
-        journal = Journal(
-            os.open(os.path.join(directory, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), directory
-        )
+        journal = Journal(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), path)
     except FileNotFoundError:
-        return []
+        return [], offset
     try:
-        return journal.read()
+        return journal.read(offset)
     finally:
         journal.close()
 
 
-def decode(data: bytes, path: str = NAME) -> list[Mapping[str, Any]]:
-    """The whole records in ``data``; what lies between them is skipped.
+def decode(data: bytes, path: str = NAME) -> tuple[list[Mapping[str, Any]], int]:
+    """The whole records in ``data``, and where the last of them ends; what lies between them is skipped.
 
     Raises:
         StateError: the journal was begun by a newer release with a format that we do not know.
     """
     records: list[Mapping[str, Any]] = []
+    end = 0
     offset = data.find(MARK)
     while offset >= 0:
         payload = _payload_at(data, offset)
@@ -121,7 +121,8 @@ def decode(data: bytes, path: str = NAME) -> list[Mapping[str, Any]]:
             record = None
         if isinstance(record, dict) and isinstance(record.get("record"), str):
             records.append(record)
-        offset = data.find(MARK, offset + _HEADER + len(payload))
+        end = offset + _HEADER + len(payload)
+        offset = data.find(MARK, end)
     for record in records:
         if record["record"] == "begin" and record.get("version") != VERSION:
             raise StateError(
@@ -130,7 +131,7 @@ def decode(data: bytes, path: str = NAME) -> list[Mapping[str, Any]]:
                 why=f"it has version {record.get('version')}, this release knows {VERSION}",
                 hint="use the release that made the container",
             )
-    return records
+    return records, end
 
 
 def _payload_at(data: bytes, offset: int) -> bytes | None:

@@ -40,6 +40,8 @@ class Ledger:
         processes: every process that was recorded, oldest first.
         external_descriptors: where fds 0, 1, 2 of the init pointed, for checkpoint.
         step: the last launch step that was reached.
+        records: all that was taken into account, in order.
+        offset: how much of the journal that is, in bytes: reading goes on from there.
         status: "creating" until a ``status`` record says otherwise.
     """
 
@@ -51,12 +53,15 @@ class Ledger:
         self.step = ""
         self.status = "creating"
         self.last_number = 0
+        self.records: list[Mapping[str, Any]] = []
+        self.offset = 0
         self._effects: dict[int, tuple[str, Effect]] = {}
         for record in records:
             self.add(record)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one record into account; an unknown kind is a later release's and is passed over."""
+        self.records.append(record)
         kind = record["record"]
         if kind == "begin":
             self.begin = record
@@ -84,6 +89,13 @@ class Ledger:
             self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
             self.status = record["status"]
+
+    def catch_up(self, records: Iterable[Mapping[str, Any]], offset: int) -> Ledger:
+        """Take what was read from the journal into account; returns itself."""
+        for record in records:
+            self.add(record)
+        self.offset = offset
+        return self
 
     def effects(self, owner: str) -> list[Effect]:
         """Effects of one owner that are ours to undo, newest first.
