@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
+    from .kernel.mountinfo import cgroup_hierarchies as cgroup_hierarchies
+    from .kernel.procfs import cgroups_of as cgroups_of
+    from .kernel.procfs import start_time as start_time
+
     F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
@@ -52,16 +56,34 @@ __all__ = [
     "RdtRequest",
     "Record",
     "Unsupported",
+    "cgroup_hierarchies",
+    "cgroups_of",
     "hookimpl",
     "is_gone",
     "load_manager",
+    "start_time",
 ]
 
 #: A plugin module says ``corelaunch_api = 1``; another major number is refused when the plugin is loaded.
 API_VERSION = 1
 
+#: Kernel doors that plugins may use, imported on first use: name -> module below corelaunch.
+_DOORS = {
+    "cgroup_hierarchies": "kernel.mountinfo",
+    "cgroups_of": "kernel.procfs",
+    "start_time": "kernel.procfs",
+}
+
 #: Attribute that pluggy's HookimplMarker("corelaunch") sets; ours sets the same without importing pluggy.
 HOOKIMPL_ATTRIBUTE = "corelaunch_impl"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"corelaunch.api has no {name!r}")
+    door = getattr(__import__(f"corelaunch.{_DOORS[name]}", fromlist=[name]), name)
+    globals()[name] = door
+    return door
 
 
 def hookimpl(
@@ -423,8 +445,8 @@ class NetworkStrategy(Backend):
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         """Container side: addresses, routes, MTU, up, through a netlink socket that lives in the container.
 
-        ``netlink_fd`` is a bound-less NETLINK_ROUTE SOCK_DGRAM socket (``pyroute2.IPRoute(fileno=…)``); the
-        strategy must not close it and never enters a namespace.
+        ``netlink_fd`` is a bound-less NETLINK_ROUTE SOCK_DGRAM socket; the strategy must not close it and never
+        enters a namespace. pyroute2 closes what it is given: ``pyroute2.IPRoute(fileno=os.dup(netlink_fd))``.
         """
         raise NotImplementedError
 
@@ -433,7 +455,7 @@ class NetworkStrategy(Backend):
         raise self.unsupported("stats", "stats")
 
     def attach(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
-        """Put the interface into a running container (create for a later moment)."""
+        """Put the interface into a running container (create for a later moment); ``initialize`` follows."""
         raise self.unsupported("attach", "attach")
 
     def detach(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:

@@ -80,10 +80,12 @@ class Launch:
         self.bundle = bundle
         self.log = log
         self.trace = trace
+        #: The step that is under way; journaled only if it fails, because undoing needs the effects and not the step.
+        self.reached = ""
 
     def step(self, name: str) -> Step:
-        """Journal that a step is under way and time it."""
-        self.book.step(name)
+        """Say that a step is under way, and time it."""
+        self.reached = name
         return self.trace.step(name)
 
     def call(self, backend: Placed, method: str, *arguments: Any) -> Any:
@@ -121,11 +123,13 @@ def create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Call
     try:
         _create(launch, process, io, save_state)
     except CorelaunchError as error:
-        error.step = error.step or launch.book.ledger.step
+        launch.book.record("step", name=launch.reached)
+        error.step = error.step or launch.reached
         raise _with_oom(launch, error) from error
     except OSError as error:
-        wrapped = KernelError.of(f"cannot create container: {launch.book.ledger.step}", error)
-        wrapped.step = launch.book.ledger.step
+        launch.book.record("step", name=launch.reached)
+        wrapped = KernelError.of(f"cannot create container: {launch.reached}", error)
+        wrapped.step = launch.reached
         raise wrapped from error
 
 

@@ -30,7 +30,7 @@ def observe(registry: Registry, plugins: Sequence[str], name: str, book: Book, p
         name,
         book.container_id,
         begin.get("bundle", ""),
-        book.ledger.step,
+        book.ledger.step or ("" if book.ledger.status == "creating" else "end of sync"),
         _STATUS[name],
         pid,
         begin.get("annotations", {}),

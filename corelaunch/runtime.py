@@ -108,14 +108,15 @@ class Runtime:
         container_id: str,
         bundle: str,
         *,
-        attend: Callable[[Process], int] | None = None,
+        attend: Callable[[Process, Callable[[], None]], int] | None = None,
         keep: bool = False,
         **options: Any,
     ) -> int:
         """Create, start, wait and delete.
 
         Args:
-            attend: what to do while it runs; gets the init and returns its status. The default waits.
+            attend: starts the container and stays with it; gets the init, which waits at its gate, and the function
+                that starts it, and returns its status. The default starts and waits.
             keep: leave the stopped container for a later ``delete``.
             options: those of :meth:`create`.
 
@@ -124,9 +125,12 @@ class Runtime:
         """
         container = self.create(container_id, bundle, **options)
         try:
-            container.start()
             init = container.process
-            status = attend(init) if attend is not None else init.wait()
+            if attend is not None:
+                status = attend(init, container.start)
+            else:
+                container.start()
+                status = init.wait()
             container.end_shared_pid_namespace()
         except BaseException:
             container.delete(force=True)

@@ -8,7 +8,7 @@ from ..errors import CorelaunchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any
 
@@ -71,22 +71,31 @@ class SignalForwarding:
             return
 
 
-def wait_in_foreground(process: Process) -> int:
+def wait_in_foreground(process: Process, start: Callable[[], None] | None = None) -> int:
     """Wait for a process whose stdio is ours, or whose terminal we proxy.
+
+    Args:
+        process: what to wait for.
+        start: lets it execute, if it still waits for that: its terminal then has its size from the first moment on.
 
     Returns:
         its exit code, 128+N if signal N ended it.
     """
     if process.master_fd < 0:
         with SignalForwarding(process):
+            if start is not None:
+                start()
             return process.wait()
     from ..terminal import Proxy, RawTerminal, copy_size, plain_newlines, terminal_of
 
     terminal = terminal_of(0, 1, 2)
-    if terminal >= 0:
-        copy_size(terminal, process.master_fd)
     if terminal_of(1) < 0:
         plain_newlines(process.master_fd)
-    with SignalForwarding(process, terminal), RawTerminal(0):
-        Proxy(process.master_fd, process.pidfd).run()
-        return process.wait()
+    with SignalForwarding(process, terminal):
+        if terminal >= 0:
+            copy_size(terminal, process.master_fd)
+        if start is not None:
+            start()
+        with RawTerminal(0):
+            Proxy(process.master_fd, process.pidfd).run()
+            return process.wait()

@@ -47,10 +47,6 @@ class Book:
         """Write a process of ours; it must still be blocked when this is called."""
         self.record("process", role=role, pid=handle.pid, start_time=handle.start_time, process_group=process_group)
 
-    def step(self, name: str) -> None:
-        """Write that a launch step is under way."""
-        self.record("step", name=name)
-
     def gone(self, effect: Effect) -> None:
         """Write that an effect is not there, or not any more."""
         self.record("gone", number=effect.number)

@@ -9,7 +9,7 @@ intend   an effect that is about to be made (number, owner, kind, name, args, ab
 done     effect ``number`` was made; its facts
 gone     effect ``number`` is not there: undone, or the attempt to make it was refused
 process  a process of ours: role (stage 0, init, hook, exec), pid, start time, process group
-step     a launch step was reached
+step     the launch step at which create failed
 descriptors  where fds 0, 1, 2 of the init pointed before it could change them
 status   created, started, deleting
 ============ ==============================================================================================

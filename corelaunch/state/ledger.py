@@ -39,7 +39,7 @@ class Ledger:
         effects: owner -> the effects that are, or may be, there and are ours, oldest first.
         processes: every process that was recorded, oldest first.
         external_descriptors: where fds 0, 1, 2 of the init pointed, for checkpoint.
-        step: the last launch step that was reached.
+        step: the launch step at which create failed, "" if it did not.
         records: all that was taken into account, in order.
         offset: how much of the journal that is, in bytes: reading goes on from there.
         status: "creating" until a ``status`` record says otherwise.

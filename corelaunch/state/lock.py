@@ -49,8 +49,7 @@ def take(journal: Journal, *, exclusive: bool, wait_seconds: float) -> None:
 
 
 def _write_holder(directory: str) -> None:
-    me = os.getpid()
-    text = f"{me} {procfs.start_time(me)}".encode()
+    text = f"{os.getpid()} {procfs.start_time(os.getpid())}".encode()
     fd = os.open(
         os.path.join(directory, _HOLDER), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
     )
