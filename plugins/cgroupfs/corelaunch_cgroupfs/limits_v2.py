@@ -1,0 +1,161 @@
+"""Limits on cgroup v2 (kernel, Documentation/admin-guide/cgroup-v2.rst); the config speaks v1, this translates."""
+
+from __future__ import annotations
+
+import math
+
+from corelaunch.api import ConfigError, Unsupported
+
+from . import files
+from .files import Controls
+from .limits_v1 import write_huge_pages, write_rdma
+from .values import Section, maximum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_SHARES = (2, 262144)
+
+_IO_MAX = (
+    ("throttleReadBpsDevice", "rbps"),
+    ("throttleWriteBpsDevice", "wbps"),
+    ("throttleReadIOPSDevice", "riops"),
+    ("throttleWriteIOPSDevice", "wiops"),
+)
+
+
+def write_v2(directory: str, resources: Mapping[str, Any]) -> None:
+    """Write every property that is set, ``unified`` last; device rules were refused by ``needs.check``.
+
+    Raises:
+        ConfigError, Unsupported, KernelError: of the first property that cannot be set.
+    """
+    _pids(directory, Section(resources, "pids"))
+    _memory(directory, Section(resources, "memory"))
+    _io(directory, Section(resources, "blockIO"))
+    _cpu(directory, Section(resources, "cpu"))
+    if resources.get("hugepageLimits"):
+        write_huge_pages({"": directory}, resources["hugepageLimits"])
+    write_rdma(directory, resources.get("rdma") or {})
+    _unified(directory, resources.get("unified") or {})
+
+
+def _pids(directory: str, pids: Section) -> None:
+    limit = pids.number("limit", zero_is_unset=False)
+    if limit is not None:
+        Controls(directory, pids.where).set("pids.max", maximum(limit))
+
+
+def _memory(directory: str, memory: Section) -> None:
+    controls = Controls(directory, memory.where)
+    for key, values in (
+        ("kernel", (None, -1)),
+        ("kernelTCP", (None, -1)),
+        ("swappiness", (None,)),
+    ):
+        if memory.number(key) not in values:
+            raise Unsupported("cannot set this", where=f"{memory.where}.{key}", why="cgroup v2 has no such control")
+    if memory.flag("disableOOMKiller"):
+        raise Unsupported(
+            "cannot set this", where=f"{memory.where}.disableOOMKiller", why="cgroup v2 has no such control"
+        )
+    limit, swap = memory.number("limit"), memory.number("swap")
+    if limit and limit > 0 and memory.flag("checkBeforeUpdate"):
+        usage = files.number(controls.path("memory.current"))
+        if usage > limit:
+            raise ConfigError(
+                "memory limit is below what is used now", where=f"{memory.where}.limit", why=f"{limit} < {usage} bytes"
+            )
+    # Swap first, as in the other order an update that lowers both could swap out what it may not keep there.
+    if swap is not None and (swap != -1 or controls.has("memory.swap.max")):
+        controls.set("memory.swap.max", maximum(swap_alone(swap, limit, f"{memory.where}.swap")))
+    if limit is not None:
+        controls.set("memory.max", maximum(limit))
+    reservation = memory.number("reservation")
+    if reservation is not None:
+        controls.set("memory.low", maximum(reservation))
+
+
+def swap_alone(swap: int, limit: int | None, where: str) -> int:
+    """v1 limits memory and swap together, v2 swap alone."""
+    if swap < 0:
+        return -1
+    if limit is None or limit < 0:
+        raise ConfigError("needs memory.limit as well", where=where, why="swap counts memory and swap together")
+    if swap < limit:
+        raise ConfigError("less than memory.limit", where=where, why="swap counts memory and swap together")
+    return swap - limit
+
+
+def cpu_weight(shares: int) -> int:
+    """cpu.weight for the shares of v1: the least, the default and the greatest (2, 1024, 262144) are 1, 100 and 10000.
+
+    A quadratic in the logarithm goes through these three points; it is the one that other runtimes use since 2025.
+    """
+    if shares <= _SHARES[0]:
+        return 1
+    if shares >= _SHARES[1]:
+        return 10000
+    log = math.log2(shares)
+    return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
+
+
+def _cpu(directory: str, cpu: Section) -> None:
+    controls = Controls(directory, cpu.where)
+    for key in ("realtimePeriod", "realtimeRuntime"):
+        if cpu.number(key) is not None:
+            raise Unsupported("cannot set this", where=f"{cpu.where}.{key}", why="cgroup v2 has no such control")
+    shares = cpu.number("shares")
+    if shares is not None:
+        controls.set("cpu.weight", str(cpu_weight(shares)))
+    idle = cpu.number("idle", zero_is_unset=False)
+    if idle is not None:
+        controls.set("cpu.idle", str(idle))
+    quota, period = cpu.number("quota"), cpu.number("period")
+    burst = cpu.number("burst", zero_is_unset=False)
+    smaller = burst is not None and burst < files.number(controls.path("cpu.max.burst"))
+    if smaller:
+        controls.set("cpu.max.burst", str(burst))
+    if quota is not None or period is not None:
+        old_quota = "" if quota is not None or not controls.has("cpu.max") else controls.read("cpu.max").split()[0]
+        first = maximum(quota) if quota is not None else old_quota or "max"
+        controls.set("cpu.max", first if period is None else f"{first} {period}")  # one number leaves the period
+    if burst is not None and not smaller:
+        controls.set("cpu.max.burst", str(burst))
+    for key in ("cpus", "mems"):
+        value = cpu.text(key)
+        if value:
+            controls.set(f"cpuset.{key}", value)
+
+
+def _io(directory: str, block_io: Section) -> None:
+    controls = Controls(directory, block_io.where)
+    if block_io.number("leafWeight") is not None or list(block_io.devices("weightDevice", "leafWeight")):
+        raise Unsupported("cannot set this", where=f"{block_io.where}.leafWeight", why="cgroup v2 has no such control")
+    weight = block_io.number("weight")
+    bfq = controls.has("io.bfq.weight")
+    if weight is not None:
+        # io.weight is 1 to 10000, bfq's and the config's 10 (or 1) to 1000.
+        controls.set("io.bfq.weight" if bfq else "io.weight", str(weight if bfq else 1 + (weight - 10) * 9999 // 990))
+    for device, value in block_io.devices("weightDevice", "weight"):
+        controls.set("io.bfq.weight" if bfq else "io.weight", f"{device} {value}")
+    for key, word in _IO_MAX:
+        for device, value in block_io.devices(key, "rate"):
+            controls.set("io.max", f"{device} {word}={value or 'max'}")
+
+
+def _unified(directory: str, unified: Mapping[str, Any]) -> None:
+    where = "linux.resources.unified"
+    for name, value in unified.items():
+        if not isinstance(value, str):
+            raise ConfigError("not a string", where=f"{where}.{name}", why=repr(value))
+        if name.startswith("cgroup."):
+            # Processes, freezing and nesting are ours to manage, not limits.
+            raise ConfigError(
+                "not a resource", where=f"{where}.{name}", why="cgroup.* files are managed by the runtime"
+            )
+        controls = Controls(directory, f"{where}.{name}")
+        for line in value.split("\n"):
+            controls.set(files.component(name, where), line)

@@ -1,0 +1,111 @@
+"""The cgroup manager of the entry point ``cgroupfs``. What is not needed by every launch is imported when it is."""
+
+from __future__ import annotations
+
+from corelaunch.api import CgroupManager, hookimpl
+
+from . import directories, layout, membership, needs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from corelaunch.api import CgroupPlacement, CgroupRequest, CgroupStats, Effect, LaunchContext, ProcessHandle
+
+corelaunch_api = 1
+
+
+class CgroupfsManager(CgroupManager):
+    """Cgroups through the kernel's files: a directory of the same path in every hierarchy that is mounted."""
+
+    features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", "devices", "self-join"})
+
+    def place(self, request: CgroupRequest) -> CgroupPlacement:
+        """See :func:`layout.place`; what this host cannot limit is refused here, before anything is made."""
+        placement = layout.place(request)
+        needs.check(placement, request.resources)
+        return placement
+
+    def create(
+        self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext
+    ) -> None:
+        """See :func:`directories.create`."""
+        directories.create(placement, request, ctx)
+
+    def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
+        """See :func:`membership.add_process`."""
+        membership.add_process(placement, process)
+
+    def open_join_files(self, placement: CgroupPlacement) -> list[int]:
+        """See :func:`membership.open_join_files`."""
+        return membership.open_join_files(placement)
+
+    def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        """Write limits: all properties that are there, in the order that the kernel's own rules ask for."""
+        needs.check(placement, resources)
+        if layout.is_v2(placement.paths):
+            from .limits_v2 import write_v2
+
+            write_v2(placement.paths[""], resources)
+        elif placement.paths:
+            from .limits_v1 import write_v1
+
+            write_v1(placement.paths, resources)
+
+    def freeze(self, placement: CgroupPlacement) -> None:
+        """See :func:`freezer.freeze`."""
+        from . import freezer
+
+        freezer.freeze(placement)
+
+    def thaw(self, placement: CgroupPlacement) -> None:
+        """See :func:`freezer.thaw`."""
+        from . import freezer
+
+        freezer.thaw(placement)
+
+    def frozen(self, placement: CgroupPlacement) -> bool:
+        """See :func:`freezer.frozen`."""
+        from . import freezer
+
+        return freezer.frozen(placement)
+
+    def processes(self, placement: CgroupPlacement) -> list[int]:
+        """See :func:`membership.processes`."""
+        return membership.processes(placement)
+
+    def kill(self, placement: CgroupPlacement) -> None:
+        """See :func:`membership.kill`."""
+        membership.kill(placement)
+
+    def stats(self, placement: CgroupPlacement) -> CgroupStats:
+        """Figures of every controller that the placement has."""
+        if layout.is_v2(placement.paths):
+            from .stats_v2 import read_v2
+
+            return read_v2(placement.paths[""])
+        from .stats_v1 import read_v1
+
+        return read_v1(placement.paths)
+
+    def oom_kill_count(self, placement: CgroupPlacement) -> int:
+        """``oom_kill`` of memory.oom_control (v1) or memory.events (v2); 0 if it is gone or not counted."""
+        from .files import keys
+
+        if "memory" in placement.paths:
+            return keys(f"{placement.paths['memory']}/memory.oom_control").get("oom_kill", 0)
+        return keys(f"{placement.paths.get('', '')}/memory.events").get("oom_kill", 0)
+
+    def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
+        """See :func:`directories.destroy`."""
+        directories.destroy(placement, effects)
+
+
+_MANAGER = CgroupfsManager()
+
+
+@hookimpl
+def corelaunch_cgroup_manager() -> CgroupManager:
+    """The one manager: it keeps no state per container."""
+    return _MANAGER
