@@ -273,3 +273,14 @@ def test_a_terminal_works_in_a_pipe_too_with_plain_newlines_and_end_of_file(core
         out, _ = process.communicate(b"one\ntwo\n", timeout=15)
     assert out == b"one\ntwo\nend\n"
     assert process.returncode == 0
+
+
+def test_the_terminal_has_its_size_from_the_first_moment_on(
+    corelaunch: Cli, bundles: Bundles, windows: list[Window]
+) -> None:
+    """Beyond runc, whose container may see 0 0 first."""
+    words = corelaunch.words("run", "--bundle", bundles("stty", "size", change=terminal), corelaunch.new_id())
+    window = Window(words, 31, 97)
+    windows.append(window)
+    window.expect("31 97\r\n")
+    assert window.end() == 0

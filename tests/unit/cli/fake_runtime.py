@@ -89,7 +89,7 @@ class FakeRuntime:
 
     def run(self, container_id: str, bundle: str, *, attend: Any, **keywords: Any) -> int:
         self.note("run", container_id, bundle, **keywords)
-        return int(attend(FakeProcess(self.status)))
+        return int(attend(FakeProcess(self.status), lambda: self.note("start", container_id)))
 
     def containers(self) -> tuple[list[FakeContainer], list[tuple[str, CorelaunchError]]]:
         return [FakeContainer(self, one) for one in self.known], list(self.broken)

@@ -74,7 +74,7 @@ SHAPES = [
     ("delete " + ID, [("delete", ID, {"force": False})]),
     (
         "--log {tmp}/runc-log.json --log-format json run --bundle /B --no-pivot --keep " + ID,
-        [("run", ID, "/B", {**CREATE, "no_pivot": True, "keep": True, "detached": False})],
+        [("run", ID, "/B", {**CREATE, "no_pivot": True, "keep": True, "detached": False}), ("start", ID, {})],
     ),
     (
         "run -d --bundle /B --pid-file /P -no-subreaper " + ID,
