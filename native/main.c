@@ -63,7 +63,8 @@ static bool is_seqpacket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-static _Noreturn void run_init(void)
+/* `name` is the parent's own mark: by it the parent finds a stage 2 that it was never told of, to reap it. */
+static _Noreturn void run_init(const char *name)
 {
     static struct init state;
     struct init *init = &state;
@@ -75,7 +76,7 @@ static _Noreturn void run_init(void)
     place_descriptors(init);
     /* Modes in the plan are what is wanted, whatever umask the caller of the runtime has. UMASK sets the payload's. */
     umask(0);
-    prctl(PR_SET_NAME, "corelaunch:init", 0, 0, 0);
+    prctl(PR_SET_NAME, name, 0, 0, 0);
     run_stage0(init);
 }
 
@@ -84,8 +85,8 @@ int main(int argc, char **argv)
     reset_signals();
     if (argc >= 4 && strcmp(argv[1], "hook") == 0)
         run_hook(argc, argv);
-    if (argc == 2 && strcmp(argv[1], "init") == 0)
-        run_init();
+    if (argc >= 2 && argc <= 3 && strcmp(argv[1], "init") == 0)
+        run_init(argc == 3 ? argv[2] : "corelaunch:init");
     static const char usage[] = "corelaunch-init is started by corelaunch, not by hand\n";
     ssize_t written = write(STDERR_FILENO, usage, sizeof usage - 1);
     (void)written;

@@ -56,6 +56,7 @@ class ParentProcess:
         self.netlink_fd = -1
         self.master_fd = -1
         self.external_descriptors: tuple[str, str, str] = ("", "", "")
+        self._mark = ""
         self._joins: tuple[int, ...] = ()
         self._join_fds: Sequence[int] = ()
 
@@ -77,12 +78,14 @@ class ParentProcess:
         Raises:
             KernelError: the kernel refused (EBUSY, EOPNOTSUPP: that cgroup takes no process).
         """
+        # PR_SET_NAME takes 15 bytes; random, so that no other child of a library's process can have it by chance.
+        self._mark = f"cl:{os.urandom(6).hex()}"
         executable = native.init_executable()
         ours, theirs = native.sync_socketpair()
         try:
             pid, fd = native.spawn(
                 executable,
-                [b"corelaunch-init", b"init"],
+                [b"corelaunch-init", b"init", self._mark.encode()],
                 [],
                 [io.stdin, io.stdout, io.stderr, theirs],
                 cgroup_fd=cgroup_fd,
@@ -221,7 +224,7 @@ class ParentProcess:
                 except (ProcessLookupError, ChildProcessError):
                     pass
         if self.handle is None and self.stage0 is not None:
-            self._terminate_unknown_stage2(self.stage0.pid)
+            self._reap_unknown_stage2()
 
     def close(self) -> None:
         """Close our ends; the pty master and the pidfd of the process stay, they belong to whoever waits for it."""
@@ -270,11 +273,21 @@ class ParentProcess:
         finally:
             os.close(fd)
 
-    def _terminate_unknown_stage2(self, stage0_pid: int) -> None:
-        # Stage 2 may exist without our knowing: the child failed, or lied, between clone and STAGE2. It sees the
-        # end of our socket and exits by itself; as our child it must still be reaped, by its pid alone.
-        if self._channel is not None:
-            self._channel.close()
+    def _reap_unknown_stage2(self) -> None:
+        """Stage 2 may exist without our knowing: stage 0 was killed between clone and STAGE2.
+
+        It sees the end of its pipe or of our socket and exits, but as our child it must be reaped, and among the
+        children of a library's process it is known by its name alone.
+        """
+        self.channel.close()
+        for pid in procfs.pids():
+            if procfs.command_name(pid) == self._mark and procfs.parent_pid(pid) == os.getpid():
+                fd = pidfd.open(pid)
+                try:
+                    pidfd.send_signal(fd, SIGKILL)
+                    pidfd.wait(fd, PHASE_SECONDS)
+                finally:
+                    os.close(fd)
 
 
 def _limit(value: int) -> int:

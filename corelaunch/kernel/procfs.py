@@ -27,6 +27,12 @@ def parent_pid(pid: int) -> int:
     return int(_stat(pid)[_PARENT] or 0)
 
 
+def command_name(pid: int) -> str:
+    """The name that the process gave itself (field 2 of /proc/PID/stat, PR_SET_NAME); "" if there is none."""
+    text = _read(f"/proc/{pid}/stat")
+    return text[text.index("(") + 1 : text.rindex(")")] if text else ""
+
+
 def process_group(pid: int) -> int:
     """The process group's number (field 5 of /proc/PID/stat); 0 if there is no such process."""
     return int(_stat(pid)[_PROCESS_GROUP] or 0)
