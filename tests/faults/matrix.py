@@ -232,9 +232,8 @@ def main() -> int:
     print(table(reports))
     faulty = [report for report in reports if report["faults"]]
     for report in faulty[:20]:
-        print(
-            f"\n{Point(**report['point'])}: {', '.join(report['faults'])}\n{report['residue']}\n{report['text']}".rstrip()
-        )
+        print(f"\n{Point(**report['point'])}: {', '.join(report['faults'])}")
+        print(f"{report['residue']}\n{report['text']}".rstrip())
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1))

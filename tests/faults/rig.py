@@ -214,7 +214,7 @@ class Rig:
 
 
 def strace_kill(syscall: str, n: int, command: Sequence[str]) -> list[str]:
-    """strace that kills ``command`` at its n-th ``syscall``; -D: the command stays our child, strace is not its parent."""
+    """strace that kills ``command`` at its n-th ``syscall``; with -D the command is our child and not strace's."""
     return [
         "strace",
         "-D",
