@@ -9,7 +9,7 @@ import errno
 import os
 import select
 
-from corelaunch.api import KernelError, Record
+from corelaunch.api import KernelError, Record, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # A namespace belongs to a thread; /proc/self would be the main thread's.
 _OWN = "/proc/thread-self/ns/net"
-_START_TIME_FIELD = 22
 
 
 class NamespaceIdentity(Record):
@@ -97,11 +96,4 @@ def _lives(process: ProcessHandle) -> bool:
         exited.register(process.pidfd, select.POLLIN)
         if exited.poll(0):
             return False
-    try:
-        with open(f"/proc/{process.pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return False
-    # proc(5): the command name in field 2 may hold spaces and parentheses, so count from the last ")".
-    fields = text[text.rindex(b")") + 2 :].split()
-    return int(fields[_START_TIME_FIELD - 3]) == process.start_time
+    return start_time(process.pid) == process.start_time
