@@ -49,7 +49,11 @@ def test_damaged_json_is_read_as_json_reads_it_or_refused(value: Any, data: st.D
     text = json.dumps(value)
     at = data.draw(st.integers(0, len(text)))
     length = data.draw(st.integers(0, 3))
-    compare(text[:at] + data.draw(st.sampled_from(["", "{", "}", "[", ",", '"', "\\", "\\ud800", "NaN", "1e999", "\x00"])) + text[at + length :])
+    compare(
+        text[:at]
+        + data.draw(st.sampled_from(["", "{", "}", "[", ",", '"', "\\", "\\ud800", "NaN", "1e999", "\x00"]))
+        + text[at + length :]
+    )
 
 
 def compare(text: str) -> None:
@@ -143,7 +147,7 @@ def test_a_value_without_a_json_form_is_not_written(value: Any, indent: int) -> 
 def test_the_json_package_is_imported_only_for_an_error() -> None:
     program = (
         "import sys; from corelaunch import jsontext as j\n"
-        "j.dumps(j.loads('{\"a\": [1, 2.5, \"x\"]}'), 2); j.dumps({})\n"
+        'j.dumps(j.loads(\'{"a": [1, 2.5, "x"]}\'), 2); j.dumps({})\n'
         "assert not {'json', 're', 'enum', 'typing'} & set(sys.modules), sys.modules\n"
         "try: j.loads('{')\n"
         "except j.JsonError as error: print(error)\n"
