@@ -13,6 +13,7 @@ import select
 import termios
 import time
 from fcntl import ioctl
+from struct import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,18 +68,23 @@ def terminal_of(*fds: int) -> int:
     return next((fd for fd in fds if os.isatty(fd)), -1)
 
 
+def window_size(fd: int) -> tuple[int, int] | None:
+    """Rows and columns of a terminal; None if it has no size, is hung up, or is no terminal at all."""
+    try:
+        rows, columns, _, _ = unpack("=HHHH", ioctl(fd, termios.TIOCGWINSZ, b"\0" * 8))
+    except (OSError, ValueError):
+        return None
+    return (rows, columns) if rows and columns else None
+
+
 def copy_size(source: int, master: int) -> None:
-    """Give the pty of ``master`` the window size of the terminal ``source``; a terminal without a size is passed over.
+    """Give the pty of ``master`` the window size of the terminal ``source``; one without a size is passed over.
 
     The kernel sends SIGWINCH to the foreground process group of the pty if the size changed.
     """
-    try:
-        size = ioctl(source, termios.TIOCGWINSZ, b"\0" * 8)
-        if size[:4] != b"\0\0\0\0":
-            ioctl(master, termios.TIOCSWINSZ, size)
-    except OSError:
-        # The caller's terminal may be hung up; the container then keeps the size it has.
-        return
+    size = window_size(source)
+    if size is not None:
+        ioctl(master, termios.TIOCSWINSZ, pack("=HHHH", *size, 0, 0))
 
 
 def plain_newlines(master: int) -> None:

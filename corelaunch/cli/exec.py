@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigError, UsageError
 from .command import Call, Command
-from .foreground import wait_in_foreground
+from .foreground import execute_in_foreground
 from .launch import (
     CONSOLE_SOCKET,
     PID_FILE,
@@ -30,7 +30,7 @@ def run(call: Call) -> int:
     if options["process"]:
         from ..spec.process import load_process
 
-        process: Mapping[str, Any] = load_process(options["process"])
+        process: dict[str, Any] = load_process(options["process"])
     else:
         from ..spec.bundle import load
 
@@ -40,10 +40,24 @@ def run(call: Call) -> int:
             "cannot allocate tty if runc will detach without setting console socket",
             hint="give --console-socket, or no terminal",
         )
-    running = container.exec(
-        process, pid_file=absolute(options["pid-file"]), console_socket=absolute(options["console-socket"])
-    )
-    return 0 if detached else wait_in_foreground(running)
+    keywords: dict[str, Any] = {
+        "pid_file": absolute(options["pid-file"]),
+        "console_socket": absolute(options["console-socket"]),
+    }
+    if detached:
+        container.exec(process, **keywords)
+        return 0
+    if process.get("terminal"):
+        _take_size_of_our_terminal(process)
+    return execute_in_foreground(lambda: container.exec(process, **keywords))
+
+
+def _take_size_of_our_terminal(process: dict[str, Any]) -> None:
+    from ..terminal import terminal_of, window_size
+
+    size = window_size(terminal_of(0, 1, 2))
+    if size is not None:
+        process["consoleSize"] = {"height": size[0], "width": size[1]}
 
 
 def described_by_options(base: Mapping[str, Any], words: list[str], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,60 +42,87 @@ def forwardable() -> Iterator[int]:
 
 
 class SignalForwarding:
-    """Context manager: every forwardable signal that we get goes to the process; SIGWINCH resizes its terminal."""
+    """Context manager: every forwardable signal that we get goes to the process; SIGWINCH resizes its terminal.
 
-    def __init__(self, process: Process, terminal: int = -1) -> None:
-        self._process = process
-        self._terminal = terminal
+    Signals that come before there is a process wait for it: a caller that is told by the process's own output that it
+    runs may send one before we have returned from launching it.
+    """
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+        self._terminal = -1
+        self._waiting: list[int] = []
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         for number in forwardable():
-            self._before[number] = _signal.signal(number, self._forward)
+            self._before[number] = _signal.signal(number, self._receive)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for number, handler in self._before.items():
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
 
-    def _forward(self, number: int, _frame: object) -> None:
-        if number == _signal.SIGWINCH and self._process.master_fd >= 0:
+    def begin(self, process: Process, terminal: int = -1) -> None:
+        """Pass on to ``process`` from now on, and what has come before; ``terminal`` is the caller's, -1 if none."""
+        self._terminal = terminal
+        self._process = process
+        while self._waiting:
+            self._forward(process, self._waiting.pop(0))
+
+    def _receive(self, number: int, _frame: object) -> None:
+        if self._process is None:
+            self._waiting.append(number)
+        else:
+            self._forward(self._process, number)
+
+    def _forward(self, process: Process, number: int) -> None:
+        if number == _signal.SIGWINCH and process.master_fd >= 0:
             from ..terminal import copy_size
 
             if self._terminal >= 0:
-                copy_size(self._terminal, self._process.master_fd)
+                copy_size(self._terminal, process.master_fd)
             return
         try:
-            self._process.signal(number)
+            process.signal(number)
         except (OSError, CorelaunchError):
             # It has just ended: the signal came too late, and the wait that is under way will say so.
             return
 
 
-def wait_in_foreground(process: Process, start: Callable[[], None] | None = None) -> int:
-    """Wait for a process whose stdio is ours, or whose terminal we proxy.
-
-    Args:
-        process: what to wait for.
-        start: lets it execute, if it still waits for that: its terminal then has its size from the first moment on.
+def run_in_foreground(process: Process, start: Callable[[], None]) -> int:
+    """Start a created container's init and wait for it; its terminal has its size from the first moment on.
 
     Returns:
         its exit code, 128+N if signal N ended it.
     """
+    forwarding = SignalForwarding()
+    with forwarding:
+        return _attend(forwarding, process, start)
+
+
+def execute_in_foreground(execute: Callable[[], Process]) -> int:
+    """Execute a process and wait for it; see :func:`run_in_foreground`."""
+    forwarding = SignalForwarding()
+    with forwarding:
+        return _attend(forwarding, execute(), None)
+
+
+def _attend(forwarding: SignalForwarding, process: Process, start: Callable[[], None] | None) -> int:
     if process.master_fd < 0:
-        with SignalForwarding(process):
-            if start is not None:
-                start()
-            return process.wait()
+        forwarding.begin(process)
+        if start is not None:
+            start()
+        return process.wait()
     from ..terminal import Proxy, RawTerminal, copy_size, plain_newlines, terminal_of
 
     terminal = terminal_of(0, 1, 2)
     if terminal_of(1) < 0:
         plain_newlines(process.master_fd)
-    with SignalForwarding(process, terminal):
-        if terminal >= 0:
-            copy_size(terminal, process.master_fd)
-        if start is not None:
-            start()
-        with RawTerminal(0):
-            Proxy(process.master_fd, process.pidfd).run()
-            return process.wait()
+    forwarding.begin(process, terminal)
+    if terminal >= 0:
+        copy_size(terminal, process.master_fd)
+    if start is not None:
+        start()
+    with RawTerminal(0):
+        Proxy(process.master_fd, process.pidfd).run()
+        return process.wait()

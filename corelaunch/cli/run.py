@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .command import Call, Command
-from .foreground import wait_in_foreground
+from .foreground import run_in_foreground
 from .launch import LAUNCH_OPTIONS, bundle_of, create_keywords
 from .options import FLAG, Option
 
@@ -15,7 +15,7 @@ def run(call: Call) -> int:
     runtime = call.runtime()
     container_id, bundle = call.arguments[0], bundle_of(call)
     if not options["detach"]:
-        return runtime.run(container_id, bundle, attend=wait_in_foreground, keep=options["keep"], **keywords)
+        return runtime.run(container_id, bundle, attend=run_in_foreground, keep=options["keep"], **keywords)
     container = runtime.create(container_id, bundle, **keywords)
     try:
         container.start()

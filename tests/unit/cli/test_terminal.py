@@ -169,7 +169,9 @@ def test_sigwinch_resizes_the_container_and_is_not_passed_on(terminal: tuple[int
     process = FakeProcess()
     process.master_fd, inner = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 90, 0, 0))
-    with SignalForwarding(process, slave):  # type: ignore[arg-type]
+    forwarding = SignalForwarding()
+    with forwarding:
+        forwarding.begin(process, slave)  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGWINCH)
     assert size(inner) == (20, 90)
     assert process.signals == []
@@ -180,7 +182,9 @@ def test_sigwinch_resizes_the_container_and_is_not_passed_on(terminal: tuple[int
 def test_every_forwardable_signal_is_passed_on_and_handlers_come_back() -> None:
     process = FakeProcess()
     before = {number: signal.getsignal(number) for number in forwardable()}
-    with SignalForwarding(process):  # type: ignore[arg-type]
+    forwarding = SignalForwarding()
+    with forwarding:
+        forwarding.begin(process)  # type: ignore[arg-type]
         for number in forwardable():
             os.kill(os.getpid(), number)
     assert sorted(process.signals) == sorted(forwardable())
@@ -200,8 +204,21 @@ def test_a_signal_for_a_process_that_has_just_ended_is_no_error() -> None:
         def signal(self, number: int) -> None:
             raise ProcessLookupError
 
-    with SignalForwarding(Ended()):  # type: ignore[arg-type]
+    forwarding = SignalForwarding()
+    with forwarding:
+        forwarding.begin(Ended())  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signals_that_come_before_the_process_wait_for_it() -> None:
+    process = FakeProcess()
+    forwarding = SignalForwarding()
+    with forwarding:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert process.signals == []
+        forwarding.begin(process)  # type: ignore[arg-type]
+        assert process.signals == [signal.SIGTERM, signal.SIGINT]
 
 
 def test_the_proxy_waits_without_spinning() -> None:
