@@ -217,6 +217,13 @@ class Container:
         from .deletion import delete
 
         delete(self._runtime, self, force=force)
+        self.close()
+
+    def close(self) -> None:
+        """Close what this object holds open of its init; the container itself goes on."""
+        if self._init is not None:
+            self._init.close()
+            self._init = None
 
     # -- for the modules that carry the operations out ---------------------------------------------------------
 

@@ -19,8 +19,8 @@ class Process:
     Attributes:
         pid: in the caller's pid namespace.
         start_time: field 22 of /proc/PID/stat; with the pid it names this process and no other.
-        pidfd: a descriptor of the process, closed by :meth:`close`.
-        master_fd: the master of its pty, -1 if it has none or it went over a console socket; the caller's to close.
+        pidfd: a descriptor of the process; :meth:`close` closes it and the master.
+        master_fd: the master of its pty, -1 if it has none or it went over a console socket.
         external_descriptors: where fds 0, 1, 2 pointed when it was started.
     """
 
@@ -48,14 +48,17 @@ class Process:
 
         Returns:
             its exit status, or 128 + N if signal N ended it. For a process that is not our child (the container
-            was made by another process) the kernel tells us only that it ended: the answer is then -1.
+            was made by another process), and one that ``delete`` has reaped, only the end is known: -1.
 
         Raises:
             DeadlineExceeded: it still runs after ``timeout``.
         """
         if self._status is None:
             if self._child:
-                self._status = pidfd.wait(self.pidfd, timeout)
+                try:
+                    self._status = pidfd.wait(self.pidfd, timeout)
+                except ChildProcessError:
+                    self._status = -1  # reaped already, by a delete through another object
             elif pidfd.poll_exit(self.pidfd, timeout):
                 self._status = -1
             if self._status is None:

@@ -137,6 +137,7 @@ class Runtime:
             raise
         if not keep:
             container.delete(force=True)
+        container.close()
         return status
 
     def load(self, container_id: str) -> Container:

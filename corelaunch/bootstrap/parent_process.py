@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 PHASE_SECONDS = 60.0
 _NO_PIDFD = -1
 
+# open_tree(2). Sources of bind mounts are absolute paths of the host, from config.json.
+_AT_FDCWD = -100
+_OPEN_TREE_CLONE = 1
+_AT_RECURSIVE = 0x8000
+
 
 class ParentProcess:
     """A child from its spawning until it is waited for.
@@ -263,9 +268,8 @@ class ParentProcess:
         index = unpack("=I", payload)[0] if len(payload) == 4 else -1
         self.channel.machine.may_ask_for(index)
         path, recursive = self.plan.source(index)
-        flags = lib.CL_OPEN_TREE_CLONE | (lib.CL_AT_RECURSIVE if recursive else 0)
         try:
-            fd = native.open_tree(-100, path, flags)  # AT_FDCWD: the path is absolute, it comes from config.json
+            fd = native.open_tree(_AT_FDCWD, path, _OPEN_TREE_CLONE | (_AT_RECURSIVE if recursive else 0))
         except OSError as error:
             raise KernelError.of("cannot open mount source", error, where=path) from error
         try:
