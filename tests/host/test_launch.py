@@ -48,8 +48,7 @@ def test_a_container_runs_and_its_status_comes_back(runtime: Runtime, bundle: Bu
 
 
 def test_a_signalled_container_gives_128_plus_the_signal(runtime: Runtime, bundle: Bundle) -> None:
-    assert runtime.run("t1", str(bundle("sh", "-c", "kill -9 $$; sleep 9"))) in (0, 137)
-    container = runtime.create("t2", str(bundle("sleep", "60")))
+    container = runtime.create("t1", str(bundle("sleep", "60")))
     container.start()
     container.signal(signal.SIGKILL)
     assert container.wait(10) == 137
