@@ -1,0 +1,1 @@
+"""Cgroup manager ``systemd`` of corelaunch; see the README for what it can do (nothing, in this release)."""
