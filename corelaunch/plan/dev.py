@@ -30,11 +30,11 @@ _DEFAULT_MODE = 0o666
 #: are made otherwise.
 _DEFAULTS = (
     ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
     ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
+    ("/dev/full", 1, 7),
     ("/dev/tty", 5, 0),
+    ("/dev/zero", 1, 5),
+    ("/dev/urandom", 1, 9),
 )
 
 #: runtime-spec, config-linux.md, "Dev symbolic links"

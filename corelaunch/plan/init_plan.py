@@ -111,8 +111,11 @@ def _until_mounts(linux: Mapping[str, Any], rootfs: str, facts: Facts, keyring: 
     propagation = PROPAGATION.get(linux.get("rootfsPropagation") or "rslave", MS_SLAVE)
     if propagation & MS_UNBINDABLE:
         # The rootfs is about to be cloned from this tree; it becomes unbindable when it is the root.
-        propagation = MS_SLAVE | MS_REC
-    yield Operation(lib.CL_OP_HOST_PROPAGATION, numbers=(propagation | MS_REC,))
+        propagation = MS_SLAVE
+    if not propagation & MS_SHARED:
+        # One mount that stays shared is enough for ours to appear on the host.
+        propagation |= MS_REC
+    yield Operation(lib.CL_OP_HOST_PROPAGATION, numbers=(propagation,))
     flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.in_user_namespace else 0)
     yield Operation(lib.CL_OP_ROOTFS, rootfs, flags=flags)
 

@@ -14,11 +14,11 @@ BEFORE = """\
  5 mount proc on /proc
  6 mount tmpfs on /dev (nosuid,strictatime,mode=755,size=65536k), detached until it is filled
  7 make character device /dev/null 1:3, mode 0666, owner 0:0
- 8 make character device /dev/zero 1:5, mode 0666, owner 0:0
+ 8 make character device /dev/random 1:8, mode 0666, owner 0:0
  9 make character device /dev/full 1:7, mode 0666, owner 0:0
-10 make character device /dev/random 1:8, mode 0666, owner 0:0
-11 make character device /dev/urandom 1:9, mode 0666, owner 0:0
-12 make character device /dev/tty 5:0, mode 0666, owner 0:0
+10 make character device /dev/tty 5:0, mode 0666, owner 0:0
+11 make character device /dev/zero 1:5, mode 0666, owner 0:0
+12 make character device /dev/urandom 1:9, mode 0666, owner 0:0
 13 link /dev/fd to /proc/self/fd
 14 link /dev/stdin to /proc/self/fd/0
 15 link /dev/stdout to /proc/self/fd/1

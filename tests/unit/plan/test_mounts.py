@@ -201,7 +201,7 @@ def test_in_a_user_namespace_a_node_is_an_empty_file_and_a_bind_by_the_parent(
     plan = plan_of(config)
     assert [one.text(0) for one in named(plan, "NODE")] == ["/pipe"]
     files = [one.text(0) for one in named(plan, "FILE")]
-    assert files == ["/null", "/zero", "/full", "/random", "/urandom", "/tty"]
+    assert files == ["/null", "/random", "/full", "/tty", "/zero", "/urandom"]
     attached = index(plan, "ATTACH", 2, "/dev")
     for file in files:
         at = index(plan, "BIND", 2, f"/dev{file}")

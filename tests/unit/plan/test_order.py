@@ -135,7 +135,7 @@ def by_name(plan: Plan) -> dict[str, Operation]:
         ("", MS_SLAVE | MS_REC, 0),
         ("rprivate", 0x40000 | MS_REC, 0),
         ("slave", MS_SLAVE | MS_REC, 0),
-        ("shared", MS_SHARED | MS_REC, MS_SHARED),
+        ("shared", MS_SHARED, MS_SHARED),
         ("rshared", MS_SHARED | MS_REC, MS_SHARED | MS_REC),
         ("unbindable", MS_SLAVE | MS_REC, MS_UNBINDABLE),
     ],
