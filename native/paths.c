@@ -60,7 +60,8 @@ int path_reopen(int fd, const char *leaf, int flags)
 static char *cut_leaf(char *path)
 {
     size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
+    /* "a/", "a/." and "a" are the same directory. */
+    while (length > 1 && (path[length - 1] == '/' || (path[length - 1] == '.' && path[length - 2] == '/')))
         path[--length] = '\0';
     char *slash = strrchr(path, '/');
     char *leaf = slash ? slash + 1 : path;

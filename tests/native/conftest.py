@@ -65,12 +65,13 @@ def launch(program: Path) -> Iterator[Callable[..., Launch]]:
     """Makes launches and ends them."""
     made: list[Launch] = []
 
-    def make(*extra_fds: int) -> Launch:
-        made.append(Launch(program, extra_fds))
+    def make(*extra_fds: int, prefix: Sequence[str] = ()) -> Launch:
+        made.append(Launch(program, extra_fds, prefix))
         return made[-1]
 
     yield make
-    for one in made:
+    # The last first: the end of a pid namespace waits until whoever joined it is reaped.
+    for one in reversed(made):
         one.__exit__()
 
 

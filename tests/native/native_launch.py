@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import fcntl
 import os
 import select
@@ -42,7 +43,7 @@ class EndOfSync(Exception):
 class Launch:
     """One init, from spawn to exit. Use as a context manager: what is left is killed and reaped."""
 
-    def __init__(self, program: Path, extra_fds: Sequence[int] = ()) -> None:
+    def __init__(self, program: Path, extra_fds: Sequence[int] = (), prefix: Sequence[str] = ()) -> None:
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(SECONDS)
         self.output, out = os.pipe()
@@ -58,7 +59,8 @@ class Launch:
         # Both children are ours, so that they can be waited for.
         actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(self._high(self.null, out, err, theirs.fileno(), *extra_fds))]
         environment = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
-        self.stage0 = os.posix_spawn(program, ["corelaunch-init", "init"], environment, file_actions=actions)
+        command = [*prefix, str(program), "init"]
+        self.stage0 = os.posix_spawnp(command[0], command, environment, file_actions=actions)
         for fd in self._moved:
             os.close(fd)
         theirs.close()
@@ -261,3 +263,12 @@ class Launch:
     def _read(self, fd: int) -> bytes:
         assert select.select([fd], [], [], SECONDS)[0], "nothing comes over the error FIFO"
         return os.read(fd, 65536)
+
+
+def clone_tree(path: str) -> int:
+    """A detached clone of a mount and all below it, as the real parent makes it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd: int = libc.syscall(428, -100, os.fsencode(path), 1 | 0o2000000 | 0x8000)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    return fd
