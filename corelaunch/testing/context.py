@@ -28,19 +28,27 @@ class RecordingContext(LaunchContext):
         dishonest: announcements that were not true when they were made, in plain words.
     """
 
-    __slots__ = ("_effects", "_kill_at", "_look", "dishonest", "events", "messages")
+    __slots__ = ("_effects", "_kill_at", "_look", "_lost", "_numbers", "dishonest", "events", "messages")
 
     def __init__(
         self,
         container_id: str = "contract",
         *,
         kill_at: int = 0,
+        lost: bool = False,
         exists: Callable[[str], bool] = os.path.lexists,
     ) -> None:
-        """``kill_at`` N: the N-th event raises :class:`Killed` after it was recorded; ``exists`` looks a name up."""
+        """Args beside those of LaunchContext:
+
+        kill_at: N: the N-th event raises :class:`Killed`, 0: none does.
+        lost: whether the kill comes before that event is recorded, or after.
+        exists: looks a name up.
+        """
         super().__init__(container_id, time.monotonic() + SECONDS)
         self._effects: dict[int, Effect] = {}
+        self._numbers = 0
         self._kill_at = kill_at
+        self._lost = lost
         self._look = exists
         self.events: list[tuple[str, int]] = []
         self.messages: list[tuple[str, str]] = []
@@ -48,13 +56,13 @@ class RecordingContext(LaunchContext):
 
     def intend(self, kind: str, name: str, *, absent: bool, **args: Any) -> Effect:
         """Record the announcement, and whether ``absent`` was the truth."""
-        effect = Effect(len(self._effects) + 1, kind, name, json.loads(json.dumps(args)), absent)
+        self._numbers += 1
+        effect = Effect(self._numbers, kind, name, json.loads(json.dumps(args)), absent)
         if absent and self._look(name):
             self.dishonest.append(f"{kind} {name} was announced as absent, but something was there already")
         if not absent and not self._look(name):
             self.dishonest.append(f"{kind} {name} was announced as present, but nothing was there")
-        self._effects[effect.number] = effect
-        self._event("intend", effect)
+        self._event("intend", effect, lambda: self._effects.update({effect.number: effect}))
         return effect
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
@@ -64,8 +72,7 @@ class RecordingContext(LaunchContext):
         if not self._look(effect.name):
             self.dishonest.append(f"{effect.kind} {effect.name} was confirmed, but is not there")
         confirmed: Effect = effect.replace(done=True, facts=json.loads(json.dumps(facts)))
-        self._effects[effect.number] = confirmed
-        self._event("done", confirmed)
+        self._event("done", confirmed, lambda: self._effects.update({effect.number: confirmed}))
         return confirmed
 
     def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
@@ -101,10 +108,12 @@ class RecordingContext(LaunchContext):
         return [effect for effect in self.all_effects if effect.done or effect.absent]
 
     def _gone(self, effect: Effect) -> None:
-        del self._effects[effect.number]
-        self._event("gone", effect)
+        self._event("gone", effect, lambda: self._effects.pop(effect.number))
 
-    def _event(self, name: str, effect: Effect) -> None:
+    def _event(self, name: str, effect: Effect, record: Callable[[], object]) -> None:
         self.events.append((name, effect.number))
-        if len(self.events) == self._kill_at:
+        killed = len(self.events) == self._kill_at
+        if not (killed and self._lost):
+            record()
+        if killed:
             raise Killed(f"killed at event {self._kill_at}: {name} {effect.kind} {effect.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corelaunch.api import CgroupManager, hookimpl
+from corelaunch.api import CgroupManager, cgroup_hierarchies, hookimpl
 
 from . import directories, layout, membership, needs
 
@@ -19,7 +19,10 @@ corelaunch_api = 1
 class CgroupfsManager(CgroupManager):
     """Cgroups through the kernel's files: a directory of the same path in every hierarchy that is mounted."""
 
-    features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", "devices", "self-join"})
+    def __init__(self) -> None:
+        # Device rules of v2 are a later release's, and nobody has to join what it was born in.
+        v1 = {"devices", "self-join"} if any(h.version == 1 for h in cgroup_hierarchies()) else set()
+        self.features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", *v1})
 
     def place(self, request: CgroupRequest) -> CgroupPlacement:
         """See :func:`layout.place`; what this host cannot limit is refused here, before anything is made."""
@@ -102,10 +105,7 @@ class CgroupfsManager(CgroupManager):
         directories.destroy(placement, effects)
 
 
-_MANAGER = CgroupfsManager()
-
-
 @hookimpl
 def corelaunch_cgroup_manager() -> CgroupManager:
-    """The one manager: it keeps no state per container."""
-    return _MANAGER
+    """The manager for this host; it keeps no state per container."""
+    return CgroupfsManager()
