@@ -50,7 +50,7 @@ def test_without_a_cgroup_manager_a_config_that_needs_one_names_the_package(
 
 
 def test_an_unknown_network_type_lists_the_installed_ones(runtime: Runtime, bundle: Bundle) -> None:
-    with pytest.raises(PluginError, match="no network strategy called 'nonesuch' is installed: installed: .*veth"):
+    with pytest.raises(PluginError, match=r"no network strategy called 'nonesuch' is installed: installed: .*veth"):
         runtime.create("t1", str(bundle("true")), networks=["nonesuch"])
 
 
@@ -164,7 +164,7 @@ def test_lifecycle_plugins_see_every_moment_and_may_veto(
     ]
     for veto in ("creating", "created", "starting"):
         watch.veto = veto
-        with pytest.raises(PluginError, match="lifecycle plugin 'watch' failed.*not today"):
+        with pytest.raises(PluginError, match=r"lifecycle plugin 'watch' failed.*not today"):
             runtime.run("t2", path)
         assert runtime.root.ids() == []
     watch.veto = "stopped"

@@ -69,7 +69,8 @@ def test_attrs_introspection_works() -> None:
 
 
 def test_the_api_imports_neither_attrs_nor_pluggy_nor_typing() -> None:
-    code = "import sys, corelaunch.api, corelaunch.hookspecs; print(*sorted({'attr', 'pluggy', 'typing', 're'} & set(sys.modules)))"
+    heavy = "{'attr', 'pluggy', 'typing', 're'}"
+    code = f"import sys, corelaunch.api, corelaunch.hookspecs; print(*sorted({heavy} & set(sys.modules)))"
     shown = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {sys.path!r}; {code}"],
         capture_output=True,
