@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+#: Steps that a trace keeps: a verb makes some thirty, and a process that launches for weeks must not grow.
+LIMIT = 1024
+
+
 class Trace:
     """Collects steps. Costs two clock reads a step; nothing is written before :meth:`write`.
 
     Attributes:
-        steps: (name, plugin or "", start and duration in nanoseconds of CLOCK_MONOTONIC), in order of ending.
+        steps: (name, plugin or "", start and duration in nanoseconds of CLOCK_MONOTONIC), in order of ending; the
+            oldest half is forgotten when there are LIMIT.
     """
 
     __slots__ = ("origin", "steps")
@@ -62,4 +67,7 @@ class Step:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._trace.steps.append((self._name, self._plugin, self._start, time.monotonic_ns() - self._start))
+        steps = self._trace.steps
+        if len(steps) >= LIMIT:
+            del steps[: LIMIT // 2]
+        steps.append((self._name, self._plugin, self._start, time.monotonic_ns() - self._start))
