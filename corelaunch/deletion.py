@@ -8,6 +8,7 @@ import time
 from . import teardown
 from .errors import ContainerNotFound, CorelaunchError, DeadlineExceeded, PluginError, WrongStatus
 from .state import lock, state_file
+from .state.journal import Journal
 from .state.ledger import Ledger
 
 TYPE_CHECKING = False
@@ -27,8 +28,10 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
     try:
         book = _open(container, force=force)
     except ContainerNotFound:
-        _remove_unjournaled(container, force=force)
-        return
+        if not _rebuild_journal(container):
+            _remove_unjournaled(container, force=force)
+            return
+        book = _open(container, force=force)
     try:
         # The second copy fills in what a damaged journal lost.
         book.ledger = Ledger(state_file.merge(state_file.read(book.directory), book.ledger.records))
@@ -82,8 +85,25 @@ def _refuse_if_alive(container: Container) -> None:
         )
 
 
+def _rebuild_journal(container: Container) -> bool:
+    """Write a lost journal anew from state.json. False when there is none: the container was never ready."""
+    records = state_file.read(container.directory)
+    if not records:
+        return False
+    try:
+        journal = Journal.create(container.directory)
+    except FileExistsError:
+        return True  # another delete did it
+    try:
+        for record in records:
+            journal.append(**record)
+    finally:
+        journal.close()
+    return True
+
+
 def _remove_unjournaled(container: Container, *, force: bool) -> None:
-    """A directory without a journal: killed between the two, so nothing else was made."""
+    """A directory without journal and state.json: killed right after its mkdir, so nothing else was made."""
     try:
         age = time.time() - os.stat(container.directory).st_mtime
     except FileNotFoundError:

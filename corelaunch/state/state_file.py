@@ -1,12 +1,15 @@
 """state.json: a second copy of the journal's records, written when the container is ready. Derived, never the truth.
 
 It is for people and tools that want one JSON file, and for ``delete`` when the journal was damaged: what the one
-lost the other still has. It is written by rename, so a reader sees the old or the new one and never a half.
+lost the other still has. It is written by rename, so a reader sees the old or the new one and never a half. A
+checksum over the records tells damage that is still JSON: a flipped bit in a path must not lead ``delete`` to
+another one.
 """
 
 from __future__ import annotations
 
 import os
+from binascii import crc32
 
 from .. import jsontext
 
@@ -26,7 +29,8 @@ def write(directory: str, container_id: str, records: Sequence[Mapping[str, Any]
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(temporary, flags, 0o600)
     try:
-        os.write(fd, jsontext.dumps({"version": VERSION, "id": container_id, "records": list(records)}).encode())
+        content = {"version": VERSION, "id": container_id, "crc32": _checksum(records), "records": list(records)}
+        os.write(fd, jsontext.dumps(content).encode())
     finally:
         os.close(fd)
     os.rename(temporary, os.path.join(directory, NAME))
@@ -49,9 +53,13 @@ def read(directory: str) -> list[Mapping[str, Any]]:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         return []
     records = content.get("records")
-    if not isinstance(records, list):
+    if not isinstance(records, list) or content.get("crc32") != _checksum(records):
         return []
-    return [record for record in records if isinstance(record, dict) and isinstance(record.get("record"), str)]
+    return records
+
+
+def _checksum(records: Sequence[Mapping[str, Any]]) -> int:
+    return crc32(jsontext.dumps(list(records)).encode())
 
 
 def merge(copy: Sequence[Mapping[str, Any]], journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
