@@ -37,20 +37,20 @@ STANDARD = frozenset(
     """.split()
 )
 
-#: In the order in which they can be tried on one container, with {bundle}, {empty} and {id} filled in.
+#: In the order in which they can be tried on one container, with the names in braces filled in.
 VERBS = {
     "--version": "--version",
     "spec": "spec --bundle {empty}",
     "plugins": "plugins",
-    "plan": "plan --bundle {bundle} {id}",
-    "create": "create --bundle {bundle} {id}",
+    "plan": "plan --bundle {long} {id}",
+    "create": "create --bundle {long} {id}",
     "state": "state {id}",
     "list": "list",
     "start": "start {id}",
     "exec": "exec {id} true",
     "kill": "kill {id} KILL",
     "delete": "delete --force {id}",
-    "run": "run --bundle {bundle} {id}-run",
+    "run": "run --bundle {short} {id}-run",
     "gc": "gc",
 }
 
@@ -71,16 +71,21 @@ def baseline() -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-def make_bundle(directory: Path) -> Path:
+def make_bundle(directory: Path, *arguments: str) -> Path:
     from corelaunch.testing import bundles
 
     rootfs = bundles.make_rootfs(directory / "rootfs")
-    return bundles.make_bundle(directory / "bundle", rootfs, bundles.config("sleep", "0.1"))
+    return bundles.make_bundle(directory / arguments[0], rootfs, bundles.config(*arguments))
 
 
 def observe(directory: Path) -> dict[str, set[str]]:
     """Verb -> the modules that it imports, beyond those of the interpreter."""
-    names = {"bundle": make_bundle(directory), "empty": directory / "empty", "id": f"meta-imports-{os.getpid()}"}
+    names = {
+        "long": make_bundle(directory, "sleep", "100"),
+        "short": make_bundle(directory, "true"),
+        "empty": directory / "empty",
+        "id": f"meta-imports-{os.getpid()}",
+    }
     names["empty"].mkdir()
     before = baseline()
     output = directory / "modules"
