@@ -12,7 +12,7 @@ from .facts import Facts
 from .mounts import MountPlan
 from .operation import Operation
 from .plan import Plan
-from .process import console, from_ready, rlimits, until_ready
+from .process import console, from_ready, rlimits, umask, until_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.mountinfo import Hierarchy
-
-_DEFAULT_UMASK = 0o022
 
 
 def init_plan(
@@ -136,8 +134,7 @@ def _finish(config: Mapping[str, Any], read_only: Sequence[str]) -> Iterator[Ope
         yield Operation(lib.CL_OP_REMOUNT, path, numbers=(RDONLY,))
     if config["root"].get("readonly"):
         yield Operation(lib.CL_OP_REMOUNT, "/", numbers=(RDONLY,))
-    umask = (config["process"].get("user") or {}).get("umask")
-    yield Operation(lib.CL_OP_UMASK, numbers=(_DEFAULT_UMASK if umask is None else umask,))
+    yield umask(config["process"].get("user"))
     if config.get("hostname"):
         yield Operation(lib.CL_OP_HOSTNAME, config["hostname"])
     if config.get("domainname"):

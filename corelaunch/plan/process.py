@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+_DEFAULT_UMASK = 0o022
+
 
 def until_ready(process: Mapping[str, Any], linux: Mapping[str, Any]) -> Iterator[Operation]:
     """What is set before READY: privileges, scheduling, personality, memory policy."""
@@ -100,6 +102,12 @@ def from_ready(
         flags=lib.CL_FLAG_HOME if home_wanted else 0,
         numbers=(len(arguments), len(variables)),
     )
+
+
+def umask(*users: Mapping[str, Any] | None) -> Operation:
+    """UMASK: of the first of ``users`` (process.user) that names one, else 022. The init itself runs with 0."""
+    named = (user["umask"] for user in users if user and user.get("umask") is not None)
+    return Operation(lib.CL_OP_UMASK, numbers=(next(named, _DEFAULT_UMASK),))
 
 
 def console(size: Mapping[str, int] | None, *, bind: bool) -> Operation:

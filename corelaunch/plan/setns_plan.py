@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..kernel.native import lib
 from .operation import Operation
 from .plan import Plan
-from .process import console, from_ready, rlimits, until_ready
+from .process import console, from_ready, rlimits, umask, until_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def setns_plan(
         operations.append(Operation(lib.CL_OP_KEYRING, keyring))
     if terminal:
         operations.append(console(console_size or process.get("consoleSize"), bind=False))
-    umask = (process.get("user") or {}).get("umask")
-    if umask is not None:
-        operations.append(Operation(lib.CL_OP_UMASK, numbers=(umask,)))
+    operations.append(umask(process.get("user"), config["process"].get("user")))
     operations += until_ready(process, linux)
     operations += from_ready(
         process,

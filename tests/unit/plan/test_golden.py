@@ -68,18 +68,19 @@ AFTER = """\
 """  # noqa: E501
 EXEC = """\
  1 make the terminal, send it to the parent, let it control this session, 25 rows of 80
- 2 gain no privileges by execve any more
- 3 say ready and wait: the parent sets limits and writes the state
- 4 lower the capability bounding set to kill,net_bind_service,audit_write
- 5 change to directory / if that is allowed already
- 6 become uid 1, gid 2, groups [7]
- 7 change to directory /
- 8 set capabilities: effective kill,net_bind_service,audit_write; permitted kill,net_bind_service,audit_write; inheritable none
- 9 raise ambient capabilities none
-10 find sh in no PATH
-11 close descriptors from 5 at execve
-12 end the conversation with the parent
-13 execute ['sh'] with 2 variables
+ 2 set umask 0027
+ 3 gain no privileges by execve any more
+ 4 say ready and wait: the parent sets limits and writes the state
+ 5 lower the capability bounding set to kill,net_bind_service,audit_write
+ 6 change to directory / if that is allowed already
+ 7 become uid 1, gid 2, groups [7]
+ 8 change to directory /
+ 9 set capabilities: effective kill,net_bind_service,audit_write; permitted kill,net_bind_service,audit_write; inheritable none
+10 raise ambient capabilities none
+11 find sh in no PATH
+12 close descriptors from 5 at execve
+13 end the conversation with the parent
+14 execute ['sh'] with 2 variables
 """  # noqa: E501
 
 
@@ -99,7 +100,7 @@ def test_a_terminal_adds_one_operation_after_the_root_is_entered(config: dict[st
 
 
 def test_the_plan_of_exec_is_the_tail_without_the_gate(config: dict[str, Any]) -> None:
-    user = {"uid": 1, "gid": 2, "additionalGids": [7]}
+    user = {"uid": 1, "gid": 2, "additionalGids": [7], "umask": 0o27}
     process = {"args": ["sh"], "env": ["A=1", "HOME=/x"], "noNewPrivileges": True, "user": user}
     plan = setns_plan(process, config, terminal=True, console_size={"height": 25, "width": 80}, preserve_fds=2)
     assert plan.describe() + "\n" == EXEC

@@ -216,10 +216,13 @@ def test_umask_is_022_unless_the_config_says_otherwise(
     assert by_name(plan_of(config))["UMASK"].number(0) == planned_umask
 
 
-def test_exec_sets_the_umask_only_when_asked(config: dict[str, Any]) -> None:
-    assert "UMASK" not in by_name(setns_plan({"args": ["x"]}, config, terminal=False))
-    asked = setns_plan({"args": ["x"], "user": {"umask": 0o27}}, config, terminal=False)
-    assert by_name(asked)["UMASK"].number(0) == 0o27
+@pytest.mark.parametrize(("own", "containers", "umask"), [(None, None, 0o22), (None, 0o77, 0o77), (0, 0o77, 0)])
+def test_umask_of_exec_is_its_own_else_the_containers_else_022(
+    config: dict[str, Any], own: int | None, containers: int | None, umask: int
+) -> None:
+    config["process"]["user"]["umask"] = containers
+    plan = setns_plan({"args": ["x"], "user": {"umask": own}}, config, terminal=False)
+    assert by_name(plan)["UMASK"].number(0) == umask
 
 
 @pytest.mark.parametrize(
