@@ -61,7 +61,7 @@ class Report:
     """What one trial showed.
 
     ``faults`` names what must not be: "residue", "hang" (a command ran into its deadline), "delete" (``delete
-    --force`` failed), "traceback" (a Python traceback on stderr).
+    --force`` failed), "traceback" (a Python traceback on stderr), "broken trial" (a step before it failed).
     """
 
     point: dict[str, str | int]

@@ -34,10 +34,15 @@ def main() -> None:
     os.dup2(2, 1)
     rig = Rig(sys.argv[3:], sys.argv[2], sys.argv[1])
     for line in sys.stdin:
+        request = json.loads(line)
         try:
-            reply = answer(rig, json.loads(line))
+            reply = answer(rig, request)
         except Exception:  # noqa: BLE001  (the driver decides what a broken trial means; the next one may go well)
-            reply = {"error": traceback.format_exc()}
+            text = traceback.format_exc()
+            reply = {"error": text}
+            if "record" not in request:
+                point = request.get("strike") or request["fail"]
+                reply = trial.Report(point, faults=["broken trial"], text=text).json()
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
 
