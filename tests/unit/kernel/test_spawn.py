@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from corelaunch.kernel import native, pidfd, procfs
+from corelaunch.kernel import mountinfo, native, pidfd, procfs
 
 pytestmark = pytest.mark.usefixtures("no_leaked_fds")
 
@@ -222,3 +222,23 @@ def test_other_threads_run_while_one_spawns(busybox: int) -> None:
     stop.set()
     thread.join()
     assert ticks > 20
+
+
+@pytest.mark.needs_root
+def test_a_child_is_born_in_the_cgroup_that_was_given(busybox: int) -> None:
+    """CLONE_INTO_CGROUP: it is there before its first instruction, so it never has to be moved."""
+    unified = next((entry for entry in mountinfo.cgroup_hierarchies() if entry.version == 2), None)
+    if unified is None:
+        pytest.skip("this host has no cgroup v2 hierarchy")
+    directory = os.path.join(unified.mountpoint, f"build-spawn-{os.getpid()}")
+    os.mkdir(directory)
+    cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        pid, handle = native.spawn(busybox, [b"sleep", b"20"], [], [0, 1, 2], cgroup_fd=cgroup)
+        assert procfs.cgroups_of(pid)[""].endswith(f"/build-spawn-{os.getpid()}")
+        pidfd.send_signal(handle, signal.SIGKILL)
+        pidfd.wait(handle, 10)
+        os.close(handle)
+    finally:
+        os.close(cgroup)
+        os.rmdir(directory)
