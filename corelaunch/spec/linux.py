@@ -6,6 +6,7 @@ from . import id_mappings, resources
 from .fields import absolute, array, boolean, integer, mapping, optional, string, strings, table, word
 from .findings import listed
 from .mount_options import PROPAGATION
+from .mounts import cleaned
 from .namespaces import CLONE_BITS, with_article
 
 TYPE_CHECKING = False
@@ -45,6 +46,8 @@ def _namespaces(entries: Any, where: Where, findings: Findings) -> None:
 
 def _device(device: Any, where: Where, findings: Findings) -> None:
     kind = device["type"]
+    if cleaned(device["path"]) in ("/", "/dev"):
+        findings.refuse((where, "path"), f"{device['path']!r} is a directory of the container")
     if kind not in _DEVICE_TYPES:
         findings.refuse((where, "type"), f'unknown device type "{kind}"', listed(_DEVICE_TYPES))
     elif kind != "p":

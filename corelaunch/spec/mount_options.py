@@ -122,7 +122,7 @@ class MountOptions:
         """Sort ``words``; ``where`` is the JSON path of the mount in ``document``, for errors.
 
         Raises:
-            ConfigError: more than one propagation type.
+            ConfigError: more than one propagation type, or "remount".
             Unsupported: an id-mapped mount.
         """
         self.set = self.clear = self.tree_set = self.tree_clear = self.propagation = 0
@@ -152,6 +152,8 @@ class MountOptions:
                     self.superblock.append(known)
             elif word == "tmpcopyup":
                 self.copy_up = True
+            elif word == "remount":
+                raise ConfigError(document, where=f"{where}.options", why="a new mount cannot be a remount")
             elif word in _ID_MAPPED:
                 why = f'"{word}": id-mapped mounts come with a later release'
                 raise Unsupported(document, where=f"{where}.options", why=why)
