@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "compat.h"
 #include "init.h"
 
 #define GATE_FD 3
@@ -29,6 +30,8 @@ _Noreturn void run_hook(int argc, char **argv)
 
     (void)argc; /* main has seen at least path and argv[0] */
     fcntl(ERRNO_FD, F_SETFD, FD_CLOEXEC);
+    /* A hook is somebody else's program: it gets nothing but its streams, whatever the caller left open. */
+    sys_close_range(CWD_FD + 1, ~0u, CL_CLOSE_RANGE_CLOEXEC);
     do
         got = read(GATE_FD, &byte, 1);
     while (got < 0 && errno == EINTR);

@@ -61,6 +61,16 @@ def rootfs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def shared_rootfs(rootfs: Path) -> Iterator[Path]:
+    """The same on a mount of the host that is shared: what a container mounts there without care appears here."""
+    holder = rootfs.parent
+    subprocess.run(["mount", "--bind", holder, holder], check=True)
+    subprocess.run(["mount", "--make-shared", holder], check=True)
+    yield rootfs
+    subprocess.run(["umount", "-l", "-R", holder], check=True)
+
+
+@pytest.fixture
 def launch(program: Path) -> Iterator[Callable[..., Launch]]:
     """Makes launches and ends them."""
     made: list[Launch] = []

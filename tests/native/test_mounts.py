@@ -308,18 +308,53 @@ def test_root_propagation_is_set_after_the_pivot(run, rootfs):
     assert mount_at(done.stdout, "/proc")[1].startswith("shared:")
 
 
+def mounts_below(path: Path) -> list[str]:
+    return [fields[4] for fields in map(str.split, Path("/proc/self/mountinfo").read_text().splitlines()) if str(path) in fields[4]]
+
+
 @pytest.mark.parametrize("propagation", [MS_SLAVE | MS_REC, MS_PRIVATE | MS_REC, MS_SHARED | MS_REC])
-def test_no_mount_of_a_container_reaches_the_host(run, rootfs, propagation):
-    before = Path("/proc/self/mountinfo").read_text()
+def test_no_mount_of_a_container_reaches_the_host(launch, shared_rootfs, propagation):
     operations = [
-        *root(str(rootfs), propagation=propagation),
+        *root(str(shared_rootfs), propagation=propagation),
         *proc_and_sys(),
         mount("tmpfs", "/mnt"),
+        Operation("HOOKS_POINT"),
         Operation("PIVOT"),
-        *finish(["true"]),
+        *finish(["sleep", "60"]),
     ]
-    assert run(operations).status == 0
-    assert Path("/proc/self/mountinfo").read_text() == before
+    holder = shared_rootfs.parent
+    one = launch()
+    one.bootstrap()
+    one.give_plan(operations)
+    one.serve("HOOKS_REACHED")
+    at_the_hooks = mounts_below(holder)
+    one.send("HOOKS_DONE")
+    one.serve()
+    assert one.exec_error() is None
+    assert (at_the_hooks, mounts_below(holder)) == ([str(holder)], [str(holder)])
+
+
+def test_no_mount_in_what_the_parent_gave_reaches_the_host(launch, shared_rootfs):
+    """The parent's clone of a shared mount is a peer of it."""
+    from test_bootstrap import MAP, NEWUSER, source_of
+
+    holder = shared_rootfs.parent
+    (holder / "volume" / "mnt").mkdir(parents=True)
+    operations = [
+        *root(str(shared_rootfs), flags=["FROM_PARENT"]),
+        mount("proc", "/proc"),
+        bind(str(holder / "volume"), "/home", flags=["FROM_PARENT"]),
+        mount("tmpfs", "/home/mnt"),
+        mount("tmpfs", "/tmp"),
+        Operation("PIVOT"),
+        *finish(["sleep", "60"]),
+    ]
+    one = launch()
+    one.bootstrap(USUAL | NEWUSER, **MAP)
+    one.give_plan(operations)
+    one.serve(source=source_of(operations, shared_rootfs))
+    assert one.exec_error() is None
+    assert mounts_below(holder) == [str(holder)]
 
 
 @pytest.mark.parametrize("flag", ["NO_PIVOT", "CHROOT", None])

@@ -179,7 +179,7 @@ def test_memory_policy(run, rootfs):
 
 
 def test_the_session_keyring_is_new_and_can_be_joined_again(run, rootfs):
-    name = f"_ses.native-{os.getpid()}"
+    name = f"_ses.native-{rootfs.parent.name}-{os.getpid()}"
     with_ring = [Operation("KEYRING", name), *plan(rootfs, [], ["cat", "/proc/keys"])]
     without = run(plan(rootfs, [], ["cat", "/proc/keys"]))
     done = run(with_ring)
