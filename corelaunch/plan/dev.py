@@ -105,9 +105,11 @@ class DevicePlan:
         else:
             # What lies below a later mount would be covered by it: such a node is made in that mount.
             covers = tuple(f"{path}/" for path in mounts[held + 1 :] if path.startswith("/dev/"))
-            early = [node for node in found if node.path.startswith("/dev/") and not node.path.startswith(covers)]
-            self._held, self._held_links, self._links = early, links, []
-            self._late = [node for node in found if node not in early]
+            self._held, self._late = [], []
+            for node in found:
+                early = node.path.startswith("/dev/") and not node.path.startswith(covers)
+                (self._held if early else self._late).append(node)
+            self._held_links, self._links = links, []
 
     def held(self) -> Iterator[Operation]:
         """What is made in the tmpfs of /dev while it is detached; paths begin at its root."""
