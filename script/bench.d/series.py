@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bundle import Bundle
 from measure import CommandFailed, Sample, measure
-from subjects import CHECKOUT, Runtime
+from subjects import Runtime, interpreter
 
 #: (subject, series) -> samples of one round.
 Samples = Mapping[tuple[str, str], Sample]
@@ -82,11 +82,9 @@ class Warm:
     """The API in a living process: see warm.py. The first cycle, which imports, is not a sample."""
 
     def __init__(self, bundle: Bundle, directory: Path) -> None:
-        python = str(CHECKOUT / ".venv/bin/python")
         program = [
-            python,
+            interpreter(),
             str(Path(__file__).with_name("warm.py")),
-            import_path(),
             str(directory / "state-warm"),
             str(bundle.path),
         ]
@@ -120,13 +118,6 @@ class Warm:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
         self._process.stdout.close()
-
-
-def import_path() -> str:
-    """Where the API is imported from: nothing of ours when it is installed, else the checkout and its plugins."""
-    if (CHECKOUT / ".venv/bin/corelaunch").exists() and "CORELAUNCH" not in os.environ:
-        return ""
-    return os.pathsep.join([str(CHECKOUT), *map(str, sorted((CHECKOUT / "plugins").iterdir()))])
 
 
 def pss(pid: int) -> float:

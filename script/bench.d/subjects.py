@@ -94,9 +94,15 @@ def bare(bundle: Bundle, directory: Path, program: Sequence[str] = PAYLOAD) -> l
 
 
 def interpreter() -> str:
-    """Version of the Python that corelaunch runs on."""
-    python = CHECKOUT / ".venv/bin/python"
+    """Path of the Python beside the corelaunch command: the one that has it installed."""
+    command = os.environ.get("CORELAUNCH", str(CHECKOUT / ".venv/bin/corelaunch")).split()[0]
+    beside = Path(command).with_name("python")
+    return str(beside if beside.exists() else CHECKOUT / ".venv/bin/python")
+
+
+def interpreter_text() -> str:
+    """Which Python that is: the file behind its links, and its version."""
     out = subprocess.run(
-        [str(python), "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
+        [interpreter(), "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
     )
-    return f"{os.path.realpath(python)} {' '.join(out.stdout.split())}"
+    return f"{os.path.realpath(interpreter())} {' '.join(out.stdout.split())}"

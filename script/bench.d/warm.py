@@ -1,7 +1,7 @@
 """The warm path: one living Python process that makes containers through the API, a cycle a request.
 
-Run by the interpreter of the checkout's .venv; reads a line, does create -> start -> wait -> delete, answers with
-``WALL CPU`` in milliseconds (CPU: of this process and of the containers it reaped).
+Run by the interpreter that corelaunch is installed for. Reads a byte, does create -> start -> wait -> delete, and
+answers with ``WALL CPU`` in milliseconds (CPU: of this process and of the containers it reaped).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ def cpu_seconds() -> float:
 
 
 def main() -> None:
-    """Serve requests until the end of input. Arguments: import path, state root, bundle."""
-    sys.path[:0] = sys.argv[1].split(os.pathsep)
+    """Serve requests until the end of input. Arguments: state root, bundle."""
     from corelaunch.runtime import Runtime
 
     # The containers' output must not mix with the answers.
@@ -30,13 +29,13 @@ def main() -> None:
         os.dup2(null, descriptor)
     requests = os.dup(0)
     os.dup2(null, 0)
-    runtime = Runtime(sys.argv[2])
+    runtime = Runtime(sys.argv[1])
     number = 0
     while os.read(requests, 1):
         number += 1
         cpu = cpu_seconds()
         started = time.perf_counter()
-        container = runtime.create(f"warm-{number}", sys.argv[3])
+        container = runtime.create(f"warm-{number}", sys.argv[2])
         container.start()
         code = container.wait()
         container.delete()
