@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 from corelaunch.cli.main import COMMANDS
-from corelaunch.errors import ConfigError, ContainerExists, CorelaunchError
+from corelaunch.errors import ConfigError, CorelaunchError
 
 from .conftest import Cli
 from .fake_runtime import STATE, FakeRuntime
@@ -281,128 +280,3 @@ def test_version_has_the_lines_that_engines_parse(cli: Cli) -> None:
         outcome = cli(*words, program="some-name")
         assert (outcome.code, outcome.err) == (0, "")
         assert re.fullmatch(r"some-name version \d+\.\d+\.\d+\S*\nspec: \d+\.\d+\.\d+\S*\n", outcome.out)
-
-
-# -- the error path ------------------------------------------------------------------------------------------
-
-
-def test_a_failure_is_one_json_line_in_the_log_and_the_same_text_on_stderr(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log.json"
-    runtime = FakeRuntime(failure=ContainerExists("one", hint="choose another"))
-    outcome = cli("--log", str(log), "--log-format", "json", "create", "one", runtime=runtime)
-    assert outcome == (1, "", "container with given ID already exists: one (choose another)\n")
-    assert log.read_text().count("\n") == 1
-    entry = json.loads(log.read_text())
-    assert entry.pop("time")[-1] == "Z"
-    assert entry == {"level": "error", "msg": outcome.err.strip()}
-    assert log.stat().st_mode & 0o777 == 0o644 & ~_umask()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def test_the_log_is_appended_to(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    for _ in range(2):
-        cli("--log", str(log), "state", "none")
-    assert re.fullmatch(r'(time="[^"]+" level=error msg="container does not exist: none"\n){2}', log.read_text())
-
-
-def test_json_without_a_log_file_is_json_on_stderr(cli: Cli) -> None:
-    entry = json.loads(cli("--log-format=json", "state", "none").err)
-    assert (entry["level"], entry["msg"]) == ("error", "container does not exist: none")
-
-
-def test_an_unexpected_exception_is_one_line_without_a_traceback(cli: Cli, tmp_path: Path) -> None:
-    for verb, code in (("state", 1), ("exec", 255)):
-        runtime = FakeRuntime("one")
-        runtime.load = None  # type: ignore[assignment, method-assign]
-        outcome = cli(verb, "one", *["true"][: verb == "exec"], runtime=runtime)
-        assert outcome.code == code
-        assert outcome.err.startswith("corelaunch: internal error: TypeError: ")
-        assert outcome.err.count("\n") == 1
-    log = tmp_path / "log"
-    outcome = cli("--debug", "--log", str(log), "state", "one", runtime=runtime)
-    assert "Traceback" not in outcome.err
-    assert "Traceback (most recent call last)" in log.read_text()
-
-
-def test_an_interrupt_is_one_line_and_130(cli: Cli) -> None:
-    outcome = cli("create", "one", runtime=FakeRuntime(failure=KeyboardInterrupt()))
-    assert outcome == (130, "", "corelaunch: interrupted\n")
-
-
-def test_control_characters_reach_neither_log_nor_stderr(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    runtime = FakeRuntime(failure=ConfigError("bad\x1b[31m\r\nlevel=info \x9b31m"))
-    outcome = cli("--log", str(log), "create", "one", runtime=runtime)
-    for text in (outcome.err, log.read_text()):
-        assert text.count("\n") == 1
-        assert not any((c < " " and c != "\n") or "\x7f" <= c <= "\x9f" for c in text)
-
-
-def test_bytes_that_are_not_utf_8_give_a_valid_log_line(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    outcome = cli("--log", str(log), "--log-format=json", "state", os.fsdecode(b"\xff\xfe"))
-    assert outcome.code == 1
-    assert json.loads(log.read_bytes().decode())["level"] == "error"
-
-
-def test_a_full_or_closed_stdout_is_a_failure(cli: Cli) -> None:
-    saved = os.dup(1)
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, 1)
-    try:
-        code = cli("state", "one", runtime=FakeRuntime("one")).code
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(full)
-    assert code == 1
-
-
-def test_trace_is_written_also_when_the_command_fails(cli: Cli, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-
-    class Traced(FakeRuntime):
-        def note(self, name: str, *arguments: object, **keywords: object) -> None:
-            with self.trace.step("prepare"):
-                super().note(name, *arguments, **keywords)
-
-    assert cli("--trace", str(trace), "create", "one", runtime=Traced(failure=ConfigError("no"))).code == 1
-    assert json.loads(trace.read_text())["step"] == "prepare"
-
-
-# -- warnings ------------------------------------------------------------------------------------------------
-
-
-class Warning_(FakeRuntime):
-    """A runtime that warns before it works."""
-
-    def note(self, name: str, *arguments: object, **keywords: object) -> None:
-        for level in ("debug", "info", "warning"):
-            self.made_with["log"](level, f"a {level}")
-        super().note(name, *arguments, **keywords)
-
-
-def test_warnings_come_after_success_so_that_a_failure_stays_one_line(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    words = ("--log", str(log), "--log-format=json", "create", "one")
-    assert cli(*words, runtime=Warning_(failure=ConfigError("no"))).code == 1
-    assert [json.loads(line)["level"] for line in log.read_text().splitlines()] == ["error"]
-    log.unlink()
-    assert cli(*words, runtime=Warning_()) == (0, "", "")
-    assert [json.loads(line)["msg"] for line in log.read_text().splitlines()] == ["a warning"]
-
-
-def test_without_a_log_file_success_is_silent_where_stderr_is_no_terminal(cli: Cli) -> None:
-    assert cli("create", "one", runtime=Warning_()) == (0, "", "")
-
-
-def test_debug_writes_every_level_at_once(cli: Cli, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    cli("--debug", "--log", str(log), "create", "one", runtime=Warning_(failure=ConfigError("no")))
-    assert re.findall(r"level=(\w+)", log.read_text()) == ["debug", "info", "warning", "error"]

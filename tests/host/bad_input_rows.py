@@ -1,0 +1,409 @@
+"""The table of bad input; ``test_bad_input.py`` says what must hold for every row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: In the name of everything that the rows make, and of nothing else on this host.
+MARK = f"cl-cb-{os.getpid()}"
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bad input.
+
+    Attributes:
+        name: of the test.
+        line: regular expression for stderr.
+        change: what is done to the config before it is written.
+        spoil: what is done to the bundle directory afterwards.
+        verb: "create", or "run" where only `start` can notice.
+        words: more options of the verb; {bundle} and {scratch} are replaced.
+        options: more global options.
+        code: exit code.
+        id: container id, the default is a good one.
+    """
+
+    name: str
+    line: str
+    change: Callable[[Config], object] | None = None
+    spoil: Callable[[Path], object] | None = None
+    verb: str = "create"
+    words: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    code: int = 1
+    id: str = ""
+    own_rootfs: bool = False
+
+
+def put(path: str, value: Any) -> Callable[[Config], None]:
+    """A change that puts a value at a dotted path ("process.args", "mounts.0.type")."""
+
+    def change(config: Config) -> None:
+        *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        place: Any = config
+        for part in parents:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+        place[last] = value
+
+    return change
+
+
+def drop(path: str) -> Callable[[Config], None]:
+    """A change that removes what is at a dotted path."""
+
+    def change(config: Config) -> None:
+        *parents, last = path.split(".")
+        place: Any = config
+        for part in parents:
+            place = place[part]
+        del place[last]
+
+    return change
+
+
+def add(path: str, *values: Any) -> Callable[[Config], None]:
+    """A change that appends to the array at a dotted path."""
+
+    def change(config: Config) -> None:
+        place: Any = config
+        for part in path.split("."):
+            place = place[part]
+        place.extend(values)
+
+    return change
+
+
+def without_namespace(kind: str, then: Callable[[Config], object] | None = None) -> Callable[[Config], None]:
+    """A change that leaves a namespace out, and does one thing more."""
+
+    def change(config: Config) -> None:
+        config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != kind]
+        if then is not None:
+            then(config)
+
+    return change
+
+
+def text(content: str) -> Callable[[Path], None]:
+    """A spoiling that replaces config.json."""
+    return lambda bundle: (bundle / "config.json").write_text(content) and None
+
+
+def file(path: str, content: str, mode: int = 0o755) -> Callable[[Path], None]:
+    """A spoiling that writes a file of the bundle."""
+
+    def spoil(bundle: Path) -> None:
+        (bundle / path).write_text(content)
+        (bundle / path).chmod(mode)
+
+    return spoil
+
+
+def instead_of_config(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A spoiling that puts something else where config.json should be."""
+
+    def spoil(bundle: Path) -> None:
+        (bundle / "config.json").unlink()
+        make(bundle / "config.json")
+
+    return spoil
+
+
+def hook(moment: str, script: str, **more: Any) -> Callable[[Config], None]:
+    """A change that adds an OCI hook, a shell script."""
+    return put(f"hooks.{moment}", [{"path": "/bin/sh", "args": ["sh", "-c", script], **more}])
+
+
+def seccomp(**profile: Any) -> Callable[[Config], None]:
+    """A change that adds a seccomp profile."""
+    return put("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", **profile})
+
+
+#: A shell command that never ends, and that the oracle knows by its arguments.
+HANG = f"sh -c 'while :; do sleep 1; done' {MARK}"
+BROKEN_JSON = '{\n  "ociVersion": "1.0.2",\n  "process": {,\n}\n'
+NO_FILE = "no such file or directory"
+
+ROWS = [
+    # the bundle
+    Row("bundle that does not exist", f"/nonexistent.*{NO_FILE}", words=("--bundle", "/nonexistent")),
+    Row("bundle that is a file", "not a directory", words=("--bundle", "/etc/hostname")),
+    Row(
+        "bundle without config.json", r"config\.json not found", spoil=lambda bundle: (bundle / "config.json").unlink()
+    ),
+    Row("broken JSON", r"config\.json:3:15", spoil=text(BROKEN_JSON)),
+    Row("truncated JSON", r"config\.json:1:\d+", spoil=text('{"ociVersion": "1.0')),
+    Row("empty config.json", r"config\.json:1:1", spoil=text("")),
+    Row("more after the JSON", r"config\.json:2:1", spoil=text("{}\n{}")),
+    Row("a number that is no number", r"config\.json.*NaN", spoil=text('{"ociVersion": NaN}')),
+    Row("config.json without end of nesting", "nested too deep", spoil=text("[" * 200000)),
+    Row("config.json that is an array", r"config\.json.*object", spoil=text("[]")),
+    Row(
+        "config.json that is not UTF-8", "not UTF-8", spoil=lambda b: (b / "config.json").write_bytes(b'{"a": "\xff"}')
+    ),
+    Row("config.json that is a directory", r"config\.json", spoil=instead_of_config(Path.mkdir)),
+    Row("config.json that is a FIFO", r"config\.json", spoil=instead_of_config(os.mkfifo)),
+    Row("config.json that is huge", r"config\.json", spoil=lambda b: os.truncate(b / "config.json", 1 << 33)),
+    # what is where in it
+    Row("no ociVersion", "ociVersion", drop("ociVersion")),
+    Row("ociVersion of another major", "ociVersion", put("ociVersion", "2.0.0")),
+    Row("ociVersion that is no version", "ociVersion", put("ociVersion", "latest")),
+    Row("no process", "process", drop("process")),
+    Row("no root", "root", drop("root")),
+    Row("text where an array belongs", r"process\.args", put("process.args", "sh")),
+    Row("number where text belongs", r"process\.args\[0\]", put("process.args", [1])),
+    Row("text where an object belongs", r"linux\.resources", put("linux.resources", "none")),
+    # root filesystem
+    Row("rootfs that does not exist", r"root\.path.*/nonexistent/rootfs", put("root.path", "/nonexistent/rootfs")),
+    Row("relative rootfs that does not exist", r"root\.path.*nowhere", put("root.path", "nowhere")),
+    Row("empty rootfs", r"root\.path", put("root.path", "")),
+    Row("rootfs that is a file", "not a directory", put("root.path", "/etc/hostname")),
+    # namespaces
+    Row("unknown namespace", r"linux\.namespaces\[5\]", add("linux.namespaces", {"type": "galaxy"})),
+    Row("namespace without a type", r"linux\.namespaces\[5\]", add("linux.namespaces", {})),
+    Row("duplicate namespace", r"linux\.namespaces\[5\].*(duplicate|twice)", add("linux.namespaces", {"type": "pid"})),
+    Row(
+        "namespace to join that is not there",
+        r"linux\.namespaces\[5\]",
+        add("linux.namespaces", {"type": "cgroup", "path": "/none"}),
+    ),
+    Row("hostname without a uts namespace", "hostname", without_namespace("uts")),
+    Row("user namespace without mappings", "[mM]apping", add("linux.namespaces", {"type": "user"})),
+    Row(
+        "mappings without a user namespace",
+        "[mM]apping",
+        put("linux.uidMappings", [{"containerID": 0, "hostID": 0, "size": 1}]),
+    ),
+    # the process
+    Row("no args", r"process\.args", put("process.args", [])),
+    Row("missing binary", r'exec: "nosuch": executable file not found in \$PATH', put("process.args", ["nosuch"])),
+    Row("missing binary with a path", f'exec: "/bin/nosuch".*{NO_FILE}', put("process.args", ["/bin/nosuch"])),
+    Row("binary that may not be executed", "permission denied", put("process.args", ["/etc/passwd"])),
+    Row("binary that is a directory", "is a directory|permission denied", put("process.args", ["/etc"])),
+    Row(
+        "script without its interpreter",
+        f"(exec.*/bin/script|/bin/script.*exec).*{NO_FILE}",
+        put("process.args", ["/bin/script"]),
+        file("rootfs/bin/script", "#!/no/interpreter\n"),
+        verb="run",
+        own_rootfs=True,
+    ),
+    Row(
+        "file that is no program",
+        "exec format error",
+        put("process.args", ["/bin/data"]),
+        file("rootfs/bin/data", "\x7fnope"),
+        verb="run",
+        own_rootfs=True,
+    ),
+    Row("relative cwd", r"process\.cwd|[cC]wd", put("process.cwd", "work")),
+    Row("cwd that is a file", "not a directory", put("process.cwd", "/etc/passwd")),
+    Row("uid that is too large", r"process\.user\.uid", put("process.user.uid", 2**32)),
+    Row("negative gid", r"process\.user\.gid", put("process.user.gid", -1)),
+    Row(
+        "unknown rlimit", r"process\.rlimits\[1\]", add("process.rlimits", {"type": "RLIMIT_FUN", "soft": 1, "hard": 1})
+    ),
+    Row(
+        "duplicate rlimit",
+        r"process\.rlimits\[1\].*(duplicate|twice)",
+        add("process.rlimits", {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}),
+    ),
+    Row("soft limit above the hard one", r"process\.rlimits\[0\]", put("process.rlimits.0.soft", 4096)),
+    Row("oom score out of range", r"process\.oomScoreAdj", put("process.oomScoreAdj", 2000)),
+    Row("apparmor profile on a host without", "apparmor", put("process.apparmorProfile", "some-profile")),
+    Row("selinux label on a host without", "selinux", put("process.selinuxLabel", "a:b:c:d")),
+    # terminal
+    Row("terminal without a console", "cannot allocate tty", put("process.terminal", True)),
+    Row("console without a terminal", "cannot use console socket", words=("--console-socket", "{scratch}/console")),
+    Row(
+        "console socket that is not there",
+        f"console.*{NO_FILE}",
+        put("process.terminal", True),
+        words=("--console-socket", "{scratch}/console"),
+    ),
+    # mounts
+    Row("mount without destination", r"mounts\[7\]", add("mounts", {"type": "tmpfs"})),
+    Row(
+        "mount of an unknown type",
+        "unknown filesystem.*/m: no such device",
+        add("mounts", {"destination": "/m", "type": "nosuchfs", "source": "x"}),
+    ),
+    Row(
+        "bind of what is not there",
+        f"/nonexistent.*{NO_FILE}",
+        add("mounts", {"destination": "/m", "type": "bind", "source": "/nonexistent", "options": ["bind"]}),
+    ),
+    Row(
+        "option that the filesystem refuses",
+        r"/tmp",
+        add("mounts", {"destination": "/tmp", "type": "tmpfs", "source": "x", "options": ["size=much"]}),
+    ),
+    Row(
+        "mount over /proc/self",
+        "/proc",
+        add("mounts", {"destination": "/proc/self", "type": "tmpfs", "source": "tmpfs"}),
+    ),
+    # linux
+    Row("cgroup path with dots", r"cgroup.*\.\.", put("linux.cgroupsPath", "/a/../../b")),
+    Row("sysctl outside its namespace", r"sysctl", put("linux.sysctl", {"kernel.panic": "1"})),
+    Row(
+        "sysctl of a shared network",
+        "sysctl",
+        without_namespace("network", put("linux.sysctl", {"net.ipv4.ip_forward": "1"})),
+    ),
+    Row(
+        "sysctl that is not there",
+        f"net/nosuch.*{NO_FILE}|net.nosuch.*{NO_FILE}",
+        put("linux.sysctl", {"net.nosuch": "1"}),
+    ),
+    Row("unknown seccomp action", r"linux\.seccomp\.defaultAction", seccomp(defaultAction="SCMP_ACT_MAYBE")),
+    Row(
+        "unknown seccomp action of a rule",
+        r"linux\.seccomp\.syscalls\[0\]\.action",
+        seccomp(syscalls=[{"names": ["getcwd"], "action": "SCMP_ACT_MAYBE"}]),
+    ),
+    Row(
+        "unknown seccomp architecture",
+        r"linux\.seccomp\.architectures\[0\]",
+        seccomp(architectures=["SCMP_ARCH_ABACUS"]),
+    ),
+    Row(
+        "unknown seccomp operator",
+        r"linux\.seccomp\.syscalls\[0\]\.args\[0\]",
+        seccomp(
+            syscalls=[
+                {
+                    "names": ["kill"],
+                    "action": "SCMP_ACT_ERRNO",
+                    "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_ISH"}],
+                }
+            ]
+        ),
+    ),
+    Row(
+        "relative device path",
+        r"linux\.devices\[0\]",
+        put("linux.devices", [{"path": "dev/x", "type": "c", "major": 1, "minor": 3}]),
+    ),
+    Row(
+        "unknown device type",
+        r"linux\.devices\[0\]",
+        put("linux.devices", [{"path": "/dev/x", "type": "q", "major": 1, "minor": 3}]),
+    ),
+    Row("unknown rootfs propagation", "rootfsPropagation", put("linux.rootfsPropagation", "sideways")),
+    Row("relative masked path", r"linux\.maskedPaths\[0\]", put("linux.maskedPaths", ["proc/acpi"])),
+    Row("negative pids limit that is not -1", "pids", put("linux.resources.pids", {"limit": "many"})),
+    Row("cpuset that there is none of", "cpuset|cpus", put("linux.resources.cpu", {"cpus": "900-901"})),
+    Row("RDT on a host without", "rdt|resctrl|RDT", put("linux.intelRdt", {"closID": "x", "l3CacheSchema": "L3:0=f"})),
+    # hooks
+    Row(
+        "hook that fails",
+        r"hooks\.prestart\[0\].*(status|code) 3.*told you",
+        hook("prestart", "echo told you >&2; exit 3"),
+    ),
+    Row("hook that a signal kills", r"hooks\.createRuntime\[0\].*(signal 9|137)", hook("createRuntime", "kill -9 $$")),
+    Row(
+        "hook that is not there",
+        f"hooks.createRuntime.*{NO_FILE}",
+        put("hooks.createRuntime", [{"path": "/nonexistent/hook"}]),
+    ),
+    Row("relative hook path", r"hooks\.prestart\[0\]\.path", put("hooks.prestart", [{"path": "hook"}])),
+    Row("hook timeout that is not positive", r"hooks\.prestart\[0\]\.timeout", hook("prestart", "true", timeout=0)),
+    Row(
+        "hook that hangs with a grandchild on its stdout",
+        r"timed out.*hooks\.prestart\[0\].*after 1 s",
+        hook("prestart", f"{HANG} & {HANG}", timeout=1),
+    ),
+    Row(
+        "hook that fails and leaves a grandchild on its stdout",
+        r"hooks\.createRuntime\[0\]",
+        hook("createRuntime", f"{HANG} & exit 1"),
+    ),
+    # plugins
+    Row("cgroup manager that is not installed", "nosuch.*cgroupfs", options=("--cgroup-manager", "nosuch")),
+    Row(
+        "RDT manager that is not installed",
+        "nosuch",
+        put("linux.intelRdt", {"closID": "x"}),
+        options=("--rdt-manager", "nosuch"),
+    ),
+    Row("network that is not installed", "nosuch", words=("--network", "nosuch:a=b")),
+    Row("network without a type", "no type", words=("--network", ":a=b")),
+    Row("network with a malformed option", "key=value", words=("--network", "veth:address")),
+    Row("network with an unknown option", "colour", words=("--network", "veth:colour=red")),
+    Row(
+        "network without a network namespace",
+        "network namespace",
+        without_namespace("network"),
+        words=("--network", "veth"),
+    ),
+    Row("lifecycle plugin that is not installed", "nosuch", options=("--plugin", "nosuch")),
+    Row("backend of a later release", "systemd", options=("--systemd-cgroup",)),
+    # ids, files, options
+    *(
+        Row(f"bad id {one!r}", "invalid container ID format", id=one)
+        for one in ("..", ".", "a/b", "../a", "a b", "/a", "a\nb", "ü", "x" * 300, "a\x1b[0m", "a:b")
+    ),
+    Row("empty id", "invalid container ID format", id="\0"),
+    Row(
+        "pid file in a directory that is not there",
+        f"/nonexistent/pid.*{NO_FILE}",
+        words=("--pid-file", "/nonexistent/pid"),
+    ),
+    Row("descriptors of a later release", "--preserve-fds is not supported yet", words=("--preserve-fds", "1")),
+    Row("unknown option", "flag provided but not defined: -bogus", words=("--bogus",)),
+    Row("value for a flag", 'invalid boolean value "maybe"', words=("--no-pivot=maybe",)),
+    Row("state root that is a file", "not a directory", options=("--root", "{scratch}/file")),
+    Row("state root that others may write", "somebody else|written", options=("--root", "{scratch}/open")),
+    Row("state root /", "state root", options=("--root", "/")),
+]
+
+EXEC_ROWS = [
+    Row("missing binary", r'exec: "nosuch": executable file not found in \$PATH', words=("{id}", "nosuch"), code=255),
+    Row("missing path", f"/bin/nosuch.*{NO_FILE}", words=("{id}", "/bin/nosuch"), code=255),
+    Row("file that may not be executed", "permission denied", words=("{id}", "/etc/passwd"), code=255),
+    Row("no command", "process args cannot be empty", words=("{id}",), code=255),
+    Row("no container", "container does not exist", words=(MARK + "-none", "true"), code=255),
+    Row("process file that is not there", "nonexistent", words=("-p", "/nonexistent/p", "{id}"), code=255),
+    Row("broken process file", r"p\.json:1:2", words=("-p", "{scratch}/p.json", "{id}"), code=255),
+    Row("process file without args", "args", words=("-p", "{scratch}/empty.json", "{id}"), code=255),
+    Row("user by name", "numeric", words=("-u", "root", "{id}", "true"), code=255),
+    Row("relative cwd", "cwd", words=("--cwd", "x", "{id}", "true"), code=255),
+    Row("cwd that is a file", "not a directory", words=("--cwd", "/etc/passwd", "{id}", "true"), code=255),
+    Row("detached terminal", "cannot allocate tty", words=("-d", "-t", "{id}", "sh"), code=255),
+    Row("apparmor on a host without", "apparmor", words=("--apparmor", "x", "{id}", "true"), code=255),
+    Row(
+        "pid file that cannot be",
+        f"/nonexistent/pid.*{NO_FILE}",
+        words=("--pid-file", "/nonexistent/pid", "{id}", "sleep", "9"),
+        code=255,
+    ),
+    Row("option of a later release", "--cgroup is not supported yet", words=("--cgroup", "x", "{id}", "true")),
+    Row("unknown option", "flag provided but not defined: -bogus", words=("--bogus", "{id}", "true")),
+    Row("nothing at all", "requires a minimum of 1 argument"),
+]
+
+OTHER_ROWS = [
+    Row("start of none", "container does not exist", verb="start", id="none"),
+    Row("state of none", "container does not exist", verb="state", id="none"),
+    Row("kill of none", "container does not exist", verb="kill", id="none"),
+    Row("delete of none", "container does not exist", verb="delete", id="none"),
+    Row("state of a bad id", "invalid container ID format", verb="state", id="../etc"),
+    Row("delete of a bad id by force", "invalid container ID format", verb="delete", words=("--force",), id="../etc"),
+    Row("unknown signal", 'unknown signal "FOO"', verb="kill", id="{id}", words=("{id}", "FOO")),
+    Row("signal beyond the last", 'unknown signal "65"', verb="kill", id="{id}", words=("{id}", "65")),
+    Row("start twice", "cannot start an already running container", verb="start", id="{id}"),
+    Row("delete of a running one", "that is not stopped: running", verb="delete", id="{id}"),
+    Row(
+        "log in a directory that is not there", NO_FILE, verb="state", id="{id}", options=("--log", "/nonexistent/log")
+    ),
+    Row("unknown log format", "invalid log-format: xml", verb="state", id="{id}", options=("--log-format", "xml")),
+    Row("unknown command", "No help topic for 'frobnicate'", verb="frobnicate", id="{id}", code=3),
+]
