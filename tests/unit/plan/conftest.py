@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from struct import unpack_from
 from typing import Any
 
@@ -14,6 +17,7 @@ from corelaunch.kernel.mountinfo import Hierarchy
 from corelaunch.kernel.native import lib
 from corelaunch.plan import Operation, Plan, init_plan
 
+NATIVE = Path(__file__).resolve().parents[3] / "native"
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "name=systemd")
 HYBRID = (
     *(Hierarchy((one,), f"/sys/fs/cgroup/{one.removeprefix('name=')}", "/", 1) for one in CONTROLLERS),
@@ -59,6 +63,23 @@ def plan_of() -> Planner:
 @pytest.fixture(scope="session")
 def decode() -> Decoder:
     return decode_plan
+
+
+@pytest.fixture(scope="session")
+def refusal(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], str]:
+    """The init's own decoder (native/decode.c): which rule a plan breaks, "" if none."""
+    library = tmp_path_factory.mktemp("decoder") / "decode.so"
+    command = ["gcc", "-shared", "-fPIC", "-std=gnu11", "-D_GNU_SOURCE", str(NATIVE / "decode.c"), "-o", str(library)]
+    subprocess.run(command, check=True)
+    decode = ctypes.CDLL(str(library)).decode_plan
+    decode.restype = ctypes.c_char_p
+    decode.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]
+    decoded = ctypes.create_string_buffer(256)  # struct plan: pointers and counts
+
+    def refusal(data: bytes) -> str:
+        return (decode(data, len(data), decoded) or b"").decode()
+
+    return refusal
 
 
 # operation: (positions of lists and of their counts, position of the blob)

@@ -115,6 +115,23 @@ def check_seccomp(names: list[str], wanted: bool, no_new_privileges: bool) -> No
         assert names[at + 1] == "CAP_BOUNDING"
 
 
+@given(config=configs(), terminal=st.booleans(), seccomp=st.booleans())
+def test_the_init_accepts_every_plan(refusal: Any, config: dict[str, Any], terminal: bool, seccomp: bool) -> None:
+    compiled = (bytes(16), 0) if seccomp else None
+    assert refusal(planned(config, terminal=terminal, seccomp=compiled).encode()) == ""
+    joining = setns_plan(config["process"], config, terminal=terminal, seccomp=compiled, keyring="k")
+    assert refusal(joining.encode()) == ""
+
+
+def test_the_init_refuses_a_plan_in_another_order(config: dict[str, Any], plan_of: Any, refusal: Any) -> None:
+    plan: Plan = plan_of(config)
+    assert refusal(plan.encode()) == ""
+    names = [operation.name for operation in plan.operations]
+    late = list(plan.operations)
+    late.insert(names.index("PIVOT") + 1, late.pop(names.index("BIND")))
+    assert refusal(Plan(late).encode()) == "an operation comes at the wrong point"
+
+
 @given(configs())
 def test_every_plan_can_be_encoded_described_and_carried_out_by_index(config: dict[str, Any]) -> None:
     plan = planned(config)
