@@ -141,7 +141,10 @@ class Container:
 
         book = self.open_book(exclusive=True)
         try:
-            self._need("start", ("created",), _NOT_STARTED)
+            status = self.status
+            if status != "created":
+                what = _NOT_STARTED.get(status, f"cannot start a container in the {status} state")
+                raise WrongStatus(what, where=self.id)
             start(self._runtime, self, book)
         finally:
             book.close()
@@ -278,12 +281,6 @@ class Container:
 
     def _has_private_pid_namespace(self) -> bool:
         return bool(self._ledger.begin.get("namespaces", 0) & CLONE_NEWPID)
-
-    def _need(self, operation: str, allowed: tuple[str, ...], words: Mapping[str, str]) -> None:
-        status = self.status
-        if status not in allowed:
-            what = words.get(status, f"cannot {operation} a container in the {status} state")
-            raise WrongStatus(what, where=self.id)
 
     def locked(self) -> bool:
         """Whether another process is working on it right now."""
