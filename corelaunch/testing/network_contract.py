@@ -23,11 +23,12 @@ import pytest
 
 from corelaunch.api import NetworkStrategy
 
+from .host import host_lacks
 from .network_host import Container, LaterProcess, private_network
 from .network_promises_down import ComingDown
 from .network_promises_running import Running
 from .network_promises_up import GoingUp, Placing
-from .network_stage import Stage, host_lacks
+from .network_stage import Stage
 
 
 class NetworkStrategyContract(Placing, GoingUp, Running, ComingDown):

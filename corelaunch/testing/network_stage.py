@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NoReturn
 
 import pytest
 
 from corelaunch.api import KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy
 
+from .host import host_lacks, not_claimed
 from .network_host import Container, EffectRecorder, host_links
 from .network_rtnetlink import IFLA_IFNAME, Rtnetlink, attribute
 
@@ -78,7 +78,7 @@ class Stage:
         """Skip unless the strategy claims all of these."""
         for feature in features:
             if feature not in self.strategy.features:
-                pytest.skip(f"feature {feature!r} not claimed")
+                not_claimed(feature)
 
     def unclaimed(self, *features: str) -> list[str]:
         """Those of these features that the strategy does not claim; skip if it claims them all."""
@@ -86,11 +86,6 @@ class Stage:
         if not left:
             pytest.skip(f"all of {', '.join(features)} are claimed")
         return left
-
-
-def host_lacks(what: str) -> NoReturn:
-    """Skip, because of the host and not because of the strategy."""
-    pytest.skip(f"this host lacks {what}")
 
 
 def make_foreign(name: str) -> None:
