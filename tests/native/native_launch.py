@@ -103,8 +103,12 @@ class Launch:
             "sequence": self.sent,
             "length": len(payload),
         } | changes
+        self.send_raw(MESSAGE.pack(*head.values()) + payload, fds)
+
+    def send_raw(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Send any datagram."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.sock.sendmsg([MESSAGE.pack(*head.values()), payload], rights)
+        self.sock.sendmsg([data], rights)
 
     def receive(self) -> tuple[str, bytes, list[int]]:
         """The next message that is not a LOG."""
@@ -136,6 +140,13 @@ class Launch:
         got, payload, fds = self.receive()
         assert got == name
         return payload, fds
+
+    def adopt(self, fd: int) -> None:
+        """Take a descriptor that came; if it is a pidfd, its process is stage 2."""
+        for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+            if line.startswith("Pid:") and int(line.split()[1]) > 0:
+                self.pid = int(line.split()[1])
+        os.close(fd)
 
     def greet(self) -> tuple[int, int]:
         return HELLO.unpack(self.expect("HELLO")[0])

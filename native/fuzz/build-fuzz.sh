@@ -1,0 +1,18 @@
+#!/bin/sh
+# Build a fuzzer: build-fuzz.sh decode_fuzz|passwd_fuzz OUTPUT [--libfuzzer]
+#
+# With gcc and the sanitizers the program drives itself; --libfuzzer needs clang.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+name=${1:?usage: build-fuzz.sh decode_fuzz|passwd_fuzz OUTPUT [--libfuzzer]}
+output=${2:?usage: build-fuzz.sh decode_fuzz|passwd_fuzz OUTPUT [--libfuzzer]}
+sources="$here/$name.c $here/mutate.c $here/../decode.c $here/../passwd.c $here/../paths.c $here/../text.c"
+common="-std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -g -O2 -fno-omit-frame-pointer -fno-sanitize-recover=all"
+
+if [ "${3:-}" = --libfuzzer ]; then
+    # shellcheck disable=SC2086
+    exec clang $common -DCL_LIBFUZZER -fsanitize=fuzzer,address,undefined $sources -o "$output"
+fi
+# shellcheck disable=SC2086
+exec "${CC:-gcc}" $common -fsanitize=address,undefined $sources -o "$output"
