@@ -115,6 +115,18 @@ static void check_cwd(struct init *init, const char *path)
         fail_rule(init, path, "the working directory is outside of the container");
 }
 
+/* runc's words, which engines look for. */
+static _Noreturn void refuse_cwd(struct init *init, const char *path)
+{
+    int saved = errno;
+    char buffer[CL_ERROR_TEXT];
+    struct text text = text_in(buffer, sizeof buffer);
+    text_add(&text, "chdir to cwd (\"");
+    text_add(&text, path);
+    text_add(&text, "\") set in config.json failed");
+    fail(init, "", saved, buffer);
+}
+
 void op_chdir(struct init *init, const struct cl_record *record)
 {
     const char *path = record_text(init, record, 0);
@@ -126,7 +138,7 @@ void op_chdir(struct init *init, const struct cl_record *record)
     if (fd < 0 || fchdir(fd) < 0) {
         if ((record->flags & CL_FLAG_TENTATIVE) && errno == EACCES)
             return;
-        fail_call(init, path, "chdir");
+        refuse_cwd(init, path);
     }
     init->entered = true;
     check_cwd(init, path);

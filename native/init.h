@@ -114,6 +114,7 @@ bool fd_is_device(int fd, unsigned major_number, unsigned minor_number);
 /* target.c */
 int open_target(struct init *init, const char *path, bool directory, bool *existed);
 void attach_mount(struct init *init, int mount, int target, const char *path, uint64_t propagation);
+int source_from_parent(struct init *init, const char *path);
 int set_propagation(int mount, uint64_t propagation);
 int set_attributes(int mount, unsigned flags, uint64_t attributes);
 

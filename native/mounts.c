@@ -14,28 +14,11 @@
 /* A clone of a host path: the parent's if it is told to give one, else our own. */
 static int clone_source(struct init *init, const struct cl_record *record, const char *source, bool recursive)
 {
-    struct cl_index wanted = {.operation = init->index};
-    struct cl_index given;
-    int fd = -1;
-
-    if (!(record->flags & CL_FLAG_FROM_PARENT)) {
-        fd = sys_open_tree(AT_FDCWD, source, CL_OPEN_TREE_CLONE | (recursive ? CL_AT_RECURSIVE : 0));
-        if (fd < 0)
-            fail_call(init, source, "open_tree");
-        return fd;
-    }
-    sync_send(init, CL_MSG_SOURCE_WANTED, &wanted, sizeof wanted, -1);
-    if (sync_receive(init, CL_MSG_SOURCE, &given, sizeof given, &fd, 1) != 1 || given.operation != wanted.operation)
-        fail_rule(init, source, "the parent gave another mount source than was asked for");
-    /*
-     * The parent cloned it in the host's mount namespace, as a peer of the host's mount: what is mounted below it
-     * would appear on the host. We follow the host no more closely than the rest of our tree does.
-     */
-    if (!(init->host_propagation & CL_MS_SHARED)) {
-        uint64_t type = init->host_propagation ? init->host_propagation : CL_MS_SLAVE;
-        if (set_propagation(fd, type | CL_MS_REC) < 0)
-            fail_call(init, source, "mount_setattr of propagation");
-    }
+    if (record->flags & CL_FLAG_FROM_PARENT)
+        return source_from_parent(init, source);
+    int fd = sys_open_tree(AT_FDCWD, source, CL_OPEN_TREE_CLONE | (recursive ? CL_AT_RECURSIVE : 0));
+    if (fd < 0)
+        fail_call(init, source, "open_tree");
     return fd;
 }
 

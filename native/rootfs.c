@@ -53,20 +53,6 @@ static void make_parent_private(struct init *init, int rootfs, const char *path)
     close(at);
 }
 
-static int rootfs_from_parent(struct init *init, const char *path)
-{
-    struct cl_index wanted = {.operation = init->index};
-    struct cl_index given;
-    int tree = -1;
-
-    sync_send(init, CL_MSG_SOURCE_WANTED, &wanted, sizeof wanted, -1);
-    if (sync_receive(init, CL_MSG_SOURCE, &given, sizeof given, &tree, 1) != 1 || given.operation != wanted.operation)
-        fail_rule(init, path, "the parent gave another mount source than was asked for");
-    if (set_propagation(tree, CL_MS_SLAVE | CL_MS_REC) < 0)
-        fail_call(init, path, "mount_setattr of propagation");
-    return tree;
-}
-
 /*
  * The root filesystem becomes a mount that is ours, recursively with what is mounted in it. The descriptor of that
  * mount is the root of everything that follows. If the parent must give it because we may not reach the path, it is
@@ -81,7 +67,7 @@ void op_rootfs(struct init *init, const struct cl_record *record)
     if (place < 0)
         fail_call(init, path, "open");
     make_parent_private(init, place, path);
-    int tree = given ? rootfs_from_parent(init, path)
+    int tree = given ? source_from_parent(init, path)
                      : sys_open_tree(place, "", CL_AT_EMPTY_PATH | CL_OPEN_TREE_CLONE | CL_AT_RECURSIVE);
     if (tree < 0)
         fail_call(init, path, "open_tree");

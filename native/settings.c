@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
@@ -21,16 +20,19 @@
 #define IOPRIO_WHO_PROCESS 1
 #define KEY_USR_SEARCH 0x00080000
 
-/* The permissions in what KEYCTL_DESCRIBE says: "type;uid;gid;perm;name", perm in hexadecimal. */
+/* The permissions in what KEYCTL_DESCRIBE says: "type;uid;gid;perm;name", perm in hexadecimal, lower case. */
 static unsigned long key_permissions(const char *description)
 {
+    unsigned long permissions = 0;
     for (int field = 0; field < 3; field++) {
         description = strchr(description, ';');
         if (!description)
             return 0;
         description++;
     }
-    return strtoul(description, NULL, 16);
+    for (; *description && *description != ';'; description++)
+        permissions = permissions << 4 | (unsigned long)(*description <= '9' ? *description - '0' : *description - 'a' + 10);
+    return permissions;
 }
 
 /*

@@ -152,7 +152,7 @@ def test_a_directory_that_nobody_may_enter_is_an_error(run, rootfs):
     ]
     (rootfs / "own").mkdir(mode=0o700)
     os.chown(rootfs / "own", 7, 7)
-    with pytest.raises(ChildFailed, match="CHDIR: chdir: /own: Permission denied"):
+    with pytest.raises(ChildFailed, match=r'chdir to cwd \("/own"\) set in config.json failed: : Permission denied'):
         run(plan(rootfs, ["true"], identity=identity))
 
 
