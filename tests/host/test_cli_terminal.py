@@ -108,7 +108,7 @@ def test_run_gives_the_container_a_terminal_of_its_own(either: Cli, bundles: Bun
     windows.append(window)
     window.expect("# ")
     window.type("sleep 0.5; tty; stty size\n")
-    window.expect(r"/dev/(pts/0|console)\r\n33 99\r\n")
+    window.expect(r"/dev/(pts/0|console)\r+\n33 99\r+\n")
     window.type("exit 7\n")
     assert window.end() == 7
     assert termios.tcgetattr(window.slave) == window.before
@@ -168,7 +168,7 @@ def test_exec_with_a_terminal(either: Cli, bundles: Bundles, windows: list[Windo
     windows.append(window)
     window.expect("# ")
     window.type("sleep 0.5; tty; stty size; exit 4\n")  # runc sets the size some time after the start
-    window.expect(r"/dev/pts/\d+\r\n40 100\r\n")
+    window.expect(r"/dev/pts/\d+\r+\n40 100\r+\n")
     assert window.end() == 4
     assert termios.tcgetattr(window.slave) == window.before
 
