@@ -1,0 +1,113 @@
+"""Runs one engine's config.json, unchanged, in a private mount namespace where all that it names exists.
+
+Usage: engine_worker.py CONFIG ROOTFS corelaunch|runc. Prints one JSON object: status, output, left (cgroups).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+CLONE_NEWNS = 0x20000
+MS_REC_PRIVATE = 0x44000
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+#: Bind sources of these names are directories, all others files.
+_DIRECTORIES = ("shm", "v", "mnt")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    if _libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, flags, None) != 0:
+        raise OSError(ctypes.get_errno(), "mount", target)
+
+
+def make_world(config: dict[str, Any], bundle: Path, rootfs: Path) -> None:
+    """Make the rootfs and the bind sources that the config names; they are gone with the mount namespace."""
+    if _libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount("none", "/", None, MS_REC_PRIVATE)
+    for directory in ("/var/lib", "/var/tmp"):
+        mount("tmpfs", directory, "tmpfs", 0)
+    root = bundle / config["root"]["path"]
+    shutil.copytree(rootfs, root, symlinks=True)
+    (root / "pause").write_text("#!/bin/sh\nexit 0\n")
+    (root / "pause").chmod(0o755)
+    for entry in config["mounts"]:
+        source = Path(entry.get("source", ""))
+        if entry.get("type") != "bind" or source.exists():
+            continue
+        if source.name in _DIRECTORIES:
+            source.mkdir(parents=True)
+        else:
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text("")
+
+
+def with_corelaunch(bundle: Path) -> tuple[int, str]:
+    """Run it through the Python API; a terminal is read from its master."""
+    from corelaunch.bootstrap.stdio import ProcessIO
+    from corelaunch.errors import CorelaunchError
+    from corelaunch.process import Process
+    from corelaunch.runtime import Runtime
+
+    read, write = os.pipe2(os.O_CLOEXEC)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    said: list[bytes] = []
+
+    def attend(process: Process, start: Callable[[], None]) -> int:
+        start()
+        if process.master_fd >= 0:
+            try:
+                while chunk := os.read(process.master_fd, 4096):
+                    said.append(chunk)
+            except OSError:
+                pass  # EIO: the container has closed its end
+        return process.wait(60)
+
+    runtime = Runtime(str(bundle / "state"))
+    try:
+        status = runtime.run("engine-config", str(bundle), io=ProcessIO(null, write, write), attend=attend)
+    except CorelaunchError as error:
+        return 1, str(error)
+    os.close(write)
+    while chunk := os.read(read, 4096):
+        said.append(chunk)
+    return status, b"".join(said).decode()
+
+
+def with_runc(bundle: Path) -> tuple[int, str]:
+    """Run it with runc, for comparison."""
+    done = subprocess.run(
+        ["runc", "--root", str(bundle / "runc"), "run", "--bundle", str(bundle), "engine-config"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+def main() -> None:
+    config_path, rootfs, runtime = sys.argv[1:]
+    config = json.loads(Path(config_path).read_text())
+    with tempfile.TemporaryDirectory(prefix="engine-config-") as directory:
+        bundle = Path(directory)
+        shutil.copy(config_path, bundle / "config.json")
+        make_world(config, bundle, Path(rootfs))
+        status, output = (with_corelaunch if runtime == "corelaunch" else with_runc)(bundle)
+    last = Path(config["linux"].get("cgroupsPath") or "/engine-config").name
+    left = [str(path) for path in Path("/sys/fs/cgroup").rglob(last) if path.is_dir()]
+    print(json.dumps({"status": status, "output": output, "left": left}))
+
+
+if __name__ == "__main__":
+    main()
