@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 
 from . import backends as backend_choice
-from .errors import ConfigError, CorelaunchError, Unsupported
+from .errors import ConfigError
 from .kernel import seccomp
+from .networks import ANNOTATION
 from .networks import requests as network_requests
 from .plan import init_plan
 from .records import Record
@@ -46,7 +47,7 @@ def prepare(
     container_id: str,
     bundle_path: str,
     *,
-    networks: Sequence[str | Mapping[str, str]] = (),
+    networks: Sequence[str | Mapping[str, Any]] = (),
     cgroup_manager: str = "",
     rdt_manager: str = "",
     no_pivot: bool = False,
@@ -61,8 +62,6 @@ def prepare(
     bundle = load_bundle(bundle_path)
     warnings = check_config(bundle.config, bundle)
     config = bundle.config
-    if os.geteuid() != 0:
-        raise Unsupported("rootless containers are not supported by this release", hint="run as root")
     chosen = backend_choice.choose(
         registry,
         container_id,
@@ -85,7 +84,12 @@ def prepare(
         keyring=None if no_new_keyring else f"_ses.{container_id}",
         console_size=config["process"].get("consoleSize"),
         seccomp=compiled_seccomp(config),
+        bundle=bundle.path,
     )
+    warnings = [*warnings, *plan.warnings]
+    if ANNOTATION in (config.get("annotations") or {}):
+        # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
+        warnings.append(f"annotation {ANNOTATION} is ignored: no network type is permitted to it; use --network")
     return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings))
 
 
@@ -97,6 +101,3 @@ def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
 
 def _has_own_network(config: Mapping[str, Any]) -> bool:
     return any(entry["type"] == "network" for entry in (config.get("linux") or {}).get("namespaces") or ())
-
-
-__all__ = ["CorelaunchError", "Prepared", "compiled_seccomp", "prepare"]

@@ -6,7 +6,7 @@ import os
 
 from .bootstrap.stdio import ProcessIO
 from .container import Container
-from .errors import ContainerExists, ContainerNotFound, CorelaunchError
+from .errors import ContainerExists, ContainerNotFound, CorelaunchError, Unsupported
 from .state.root import StateRoot
 from .trace import Trace
 
@@ -66,7 +66,7 @@ class Runtime:
         bundle: str,
         *,
         io: ProcessIO | None = None,
-        networks: Sequence[str | Mapping[str, str]] = (),
+        networks: Sequence[str | Mapping[str, Any]] = (),
         pid_file: str = "",
         console_socket: str = "",
         no_pivot: bool = False,
@@ -79,7 +79,8 @@ class Runtime:
             container_id: unique below the state root.
             bundle: directory with config.json.
             io: descriptors for its standard streams; inherited if None.
-            networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or ``{"type": "veth", …}``.
+            networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or
+                ``{"type": "veth", "options": {"address": "10.0.0.2/24"}}``.
             pid_file: where to write the init's pid, "" nowhere.
             console_socket: unix socket that gets the pty master of a container with ``process.terminal``.
             detached: the caller will not keep the pty master, so a terminal without a console socket is refused.
@@ -88,6 +89,8 @@ class Runtime:
             ContainerExists: the id is taken; that container is untouched.
             CorelaunchError: any other failure; nothing of the container is left.
         """
+        if os.geteuid() != 0:
+            raise Unsupported("rootless containers are not supported by this release", hint="run as root")
         self.root.prepare()
         if os.path.lexists(self.root.directory(container_id)):
             raise ContainerExists(container_id, hint="delete it first, or choose another id")
@@ -165,7 +168,7 @@ class Runtime:
         container_id: str,
         bundle: str,
         *,
-        networks: Sequence[str | Mapping[str, str]] = (),
+        networks: Sequence[str | Mapping[str, Any]] = (),
         no_pivot: bool = False,
         no_new_keyring: bool = False,
     ) -> Prepared:
