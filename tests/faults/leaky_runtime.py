@@ -15,12 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "host"))
 import residue
-
-
-def link_of(container_id: str) -> str:
-    return f"clf{abs(hash(container_id)) % 10**8}"
+from rig import link_name
 
 
 def create(state: Path, container_id: str) -> None:
@@ -30,7 +28,7 @@ def create(state: Path, container_id: str) -> None:
         os.mkdir(f"{mountpoint}/{container_id}")
     (state / "mnt").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "leaky", str(state / "mnt")], check=True)
-    subprocess.run(["ip", "link", "add", link_of(container_id), "type", "veth"], check=True)
+    subprocess.run(["ip", "link", "add", link_name(container_id), "type", "veth"], check=True)
     process = subprocess.Popen(
         ["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -46,7 +44,7 @@ def delete(state: Path, container_id: str, kind: str) -> None:
         for mountpoint in residue.cgroup_mounts():
             os.rmdir(f"{mountpoint}/{container_id}")
     if kind != "link":
-        subprocess.run(["ip", "link", "del", link_of(container_id)], check=True)
+        subprocess.run(["ip", "link", "del", link_name(container_id)], check=True)
     if kind != "mount":
         subprocess.run(["umount", str(state / "mnt")], check=True)
         os.rmdir(state / "mnt")

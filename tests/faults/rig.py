@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from binascii import crc32
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ class Rig:
         """What belongs to one trial."""
         return residue.Scope(
             marks=(container_id,),
-            link_prefixes=("clf",),
+            link_prefixes=(link_name(container_id),),
             trees=("/run",),
             shared=("/tmp",),
             private_mounts=True,
@@ -211,6 +212,11 @@ class Rig:
                 shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
         except OSError:
             pass  # a parent went first, or the next round gets it
+
+
+def link_name(container_id: str) -> str:
+    """Name of the host's end of a trial's veth pair: at most 15 bytes, and no other trial's."""
+    return f"xf{crc32(container_id.encode()):08x}"
 
 
 def strace_kill(syscall: str, n: int, command: Sequence[str]) -> list[str]:

@@ -110,6 +110,16 @@ static struct task *adopt(pid_t tid)
     return add(tid, leader != NULL ? leader->process : process_count++);
 }
 
+/* A new child is known from its parent's stop on: its own first stop may come after everybody was let go. */
+static void adopt_child(pid_t parent, int event)
+{
+    unsigned long child = 0;
+    bool made_one = event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE;
+    if (made_one && ptrace(PTRACE_GETEVENTMSG, parent, NULL, &child) == 0) {
+        adopt((pid_t)child);
+    }
+}
+
 static void kill_all(void)
 {
     for (int i = 0; i < task_count; i++) {
@@ -224,7 +234,8 @@ static int trace(pid_t command, const struct plan *plan)
             }
             signal = 0;
         } else if (event != 0) {
-            signal = 0; /* fork, clone, exec, or the first stop of a new task */
+            adopt_child(tid, event);
+            signal = 0;
         }
         ptrace(PTRACE_SYSCALL, tid, NULL, (void *)(long)signal);
     }

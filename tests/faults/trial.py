@@ -13,7 +13,7 @@ from pathlib import Path
 
 import residue
 from points import PARENT, Point, points_of
-from rig import Outcome, Rig, strace_error, strace_record
+from rig import Outcome, Rig, link_name, strace_error, strace_record
 
 FOREVER = ("sleep", "1000")
 SHORT = ("true",)
@@ -31,6 +31,7 @@ class Verb:
         at: processes of the command that are struck: 0 itself, 1 and 2 its children.
         kills_init: the init is alive before the verb: "both" means that it dies right after the command.
         attached: the init is struck, and not the command: strace attaches to it before the command runs.
+        network: create with a veth pair.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Verb:
     at: tuple[int, ...] = (PARENT,)
     kills_init: bool = False
     attached: bool = False
+    network: bool = False
 
 
 VERBS = {
@@ -52,6 +54,8 @@ VERBS = {
         Verb("exec", FOREVER, ("create", "start"), ("exec", "ID", "true"), at=(0, 1, 2)),
         Verb("delete", SHORT, ("create", "start", "wait"), ("delete", "ID")),
         Verb("delete --force", FOREVER, ("create", "start"), ("delete", "--force", "ID"), kills_init=True),
+        Verb("create veth", FOREVER, (), ("create", "--bundle", "BUNDLE", "ID"), at=(0, 1, 2), network=True),
+        Verb("delete veth", FOREVER, ("create",), ("delete", "--force", "ID"), network=True),
     )
 }
 
@@ -173,15 +177,20 @@ def _prepare(rig: Rig, verb: Verb, container_id: str) -> None:
         if step == "wait":
             _wait_for_end(rig, container_id)
             continue
-        words = ("create", "--bundle", str(rig.bundle)) if step == "create" else (step,)
-        outcome = rig.run(rig.verb(*words, container_id))
+        words = ("create", "--bundle", "BUNDLE", "ID") if step == "create" else (step, "ID")
+        outcome = rig.run(_words(rig, verb, container_id, words))
         if outcome.code != 0:
             raise RuntimeError(f"{step} failed before the trial: {outcome.text}")
 
 
 def _command(rig: Rig, verb: Verb, container_id: str) -> list[str]:
-    words = {"ID": container_id, "BUNDLE": str(rig.bundle)}
-    return rig.verb(*(words.get(word, word) for word in verb.words))
+    return _words(rig, verb, container_id, verb.words)
+
+
+def _words(rig: Rig, verb: Verb, container_id: str, words: tuple[str, ...]) -> list[str]:
+    meaning = {"ID": container_id, "BUNDLE": str(rig.bundle)}
+    network = [f"--network=veth:host-name={link_name(container_id)}"] if verb.network and words[0] == "create" else []
+    return rig.verb(words[0], *network, *(meaning.get(word, word) for word in words[1:]))
 
 
 def _delete(rig: Rig, container_id: str) -> None:

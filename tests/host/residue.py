@@ -11,7 +11,8 @@ process   /proc/PID/{stat,cgroup,cmdline}, identity = pid + start time          
 cgroup    every mount of type cgroup or cgroup2, all directories below it       a mark in the path
 mount     /proc/self/mountinfo                                                  all of them in a private mount
                                                                                 namespace, else a mark in the line
-link      /sys/class/net of the caller's network namespace                      a prefix of the name
+link      /sys/class/net of the caller's network namespace                      a prefix of the name, or a mark in
+                                                                                its alias
 netns     /proc/PID/ns/net of attributed processes, and names in /run/netns     mark in the name
 file      the trees in ``scope.trees`` (state root, bundle, private /tmp, /run) all of them
 shared    names directly in ``scope.shared`` directories (a /tmp of everybody)  a mark in the name
@@ -240,7 +241,8 @@ def _mounts() -> Iterator[str]:
 
 def _links(scope: Scope) -> Iterator[str]:
     for name in _names("/sys/class/net"):
-        if any(name.startswith(prefix) for prefix in scope.link_prefixes):
+        ours = any(name.startswith(prefix) for prefix in scope.link_prefixes)
+        if ours or scope.marked(_read(f"/sys/class/net/{name}/ifalias")):
             yield f"{name} index {_read(f'/sys/class/net/{name}/ifindex').strip()}"
 
 
@@ -292,5 +294,5 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:  # ENOENT, ESRCH, ENODEV, EACCES; EINVAL for a link that is on its way out
         return ""

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from corelaunch.bootstrap.stdio import ProcessIO
@@ -24,13 +25,19 @@ WARM_UP = 50
 
 def held() -> dict[str, object]:
     """What this process holds now."""
-    status = Path("/proc/self/status").read_text()
+    end = time.monotonic() + 2.0
+    while threads() > 1 and time.monotonic() < end:
+        time.sleep(0.01)  # join() returns before the kernel's thread is gone
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {
         "descriptors": sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if is_open(fd)),
-        "threads": int(status.split("Threads:")[1].split()[0]),
+        "threads": threads(),
         "children": len(children),
     }
+
+
+def threads() -> int:
+    return int(Path("/proc/self/status").read_text().split("Threads:")[1].split()[0])
 
 
 def is_open(fd: str) -> bool:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.fixture
 def scope(tmp_path: Path) -> residue.Scope:
     return residue.Scope(
-        marks=(MARK,), link_prefixes=(f"clf{os.getpid() % 100000}",), trees=(str(tmp_path),), shared=("/tmp", "/run")
+        marks=(MARK,), link_prefixes=(f"xf{os.getpid() % 100000}",), trees=(str(tmp_path),), shared=("/tmp", "/run")
     )
 
 
@@ -140,6 +140,17 @@ def test_a_link_left_behind_is_found(scope, before):
         found = left(scope, before)
         assert found.kinds() == ("link",)
         assert len(found.left) == 2
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def test_a_link_left_behind_is_found_by_its_alias(scope, before):
+    name = f"xalias{os.getpid() % 100000}"
+    subprocess.run(["ip", "link", "add", name, "type", "veth"], check=True)
+    try:
+        assert not left(scope, before)
+        subprocess.run(["ip", "link", "set", name, "alias", f"corelaunch:{MARK}:0"], check=True)
+        assert left(scope, before).kinds() == ("link",)
     finally:
         subprocess.run(["ip", "link", "del", name], check=True)
 

@@ -49,7 +49,7 @@ def soaked(tmp_path: Path, rootfs: Path) -> Path:
 @pytest.fixture
 def before(tmp_path: Path, soaked: Path) -> tuple[residue.Scope, residue.Snapshot]:
     (tmp_path / "state").mkdir(mode=0o700)
-    scope = residue.Scope(marks=(MARK,), link_prefixes=("clf",), trees=(str(tmp_path),), shared=("/tmp", "/run"))
+    scope = residue.Scope(marks=(MARK,), trees=(str(tmp_path),), shared=("/tmp", "/run"))
     return scope, residue.snapshot(scope)
 
 
