@@ -1,0 +1,190 @@
+"""Promises of a cgroup manager about limits and figures, and that what is not claimed is refused."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from corelaunch.api import CgroupManager, CgroupPlacement, ConfigError, KernelError, Unsupported
+
+from .cgroup_stage import Stage
+
+MIB = 1 << 20
+
+#: Feature -> the operations that belong to it.
+OPERATIONS: dict[str, tuple[Callable[[CgroupManager, CgroupPlacement], Any], ...]] = {
+    "limits": (lambda manager, placement: manager.set_resources(placement, {"pids": {"limit": 17}}),),
+    "freeze": (
+        lambda manager, placement: manager.freeze(placement),
+        lambda manager, placement: manager.thaw(placement),
+        lambda manager, placement: manager.frozen(placement),
+    ),
+    "kill": (lambda manager, placement: manager.kill(placement),),
+    "stats": (lambda manager, placement: manager.stats(placement),),
+    "oom": (lambda manager, placement: manager.oom_kill_count(placement),),
+    "self-join": (lambda manager, placement: manager.open_join_files(placement),),
+    "devices": (lambda manager, placement: manager.set_resources(placement, {"devices": [{"allow": False}]}),),
+}
+
+
+class Unclaimed:
+    """What is outside ``features``."""
+
+    @pytest.mark.parametrize("feature", OPERATIONS)
+    def test_an_unclaimed_operation_is_refused(self, stage: Stage, feature: str) -> None:
+        """Unsupported, and not a quiet nothing: who asked would take it for done."""
+        if feature in stage.manager.features:
+            pytest.skip(f"feature {feature!r} is claimed: other promises test it")
+        made = stage.create()
+        for operation in OPERATIONS[feature]:
+            try:
+                answer = operation(stage.manager, made.placement)
+            except Unsupported:
+                continue
+            pytest.fail(
+                f"feature {feature!r} is not claimed, but its operation was not refused: it returned {answer!r}"
+            )
+
+
+class Limiting:
+    """``set_resources``."""
+
+    def test_a_limit_reads_back_from_the_kernel(self, stage: Stage) -> None:
+        """The number in the control file is the number in the config."""
+        stage.need("limits")
+        made = stage.create()
+        stage.set(made, {"pids": {"limit": 17}})
+        assert stage.control(made, "pids", "pids.max", "pids.max") == "17"
+        stage.set(made, {"memory": {"limit": 32 * MIB}})
+        assert stage.control(made, "memory", "memory.limit_in_bytes", "memory.max") == str(32 * MIB)
+
+    def test_minus_one_lifts_a_limit(self, stage: Stage) -> None:
+        """As in the runtime-spec."""
+        stage.need("limits")
+        made = stage.create()
+        stage.set(made, {"pids": {"limit": 17}})
+        stage.set(made, {"pids": {"limit": -1}})
+        assert stage.control(made, "pids", "pids.max", "pids.max") == "max"
+
+    def test_a_property_that_is_absent_stays_as_it_is(self, stage: Stage) -> None:
+        """``update`` changes what it names."""
+        stage.need("limits")
+        made = stage.create()
+        stage.set(made, {"pids": {"limit": 17}})
+        stage.set(made, {})
+        stage.set(made, {"memory": {"limit": 32 * MIB}})
+        assert stage.control(made, "pids", "pids.max", "pids.max") == "17"
+
+    def test_a_limit_that_cannot_be_set_is_an_error(self, stage: Stage) -> None:
+        """Never dropped silently; from the kernel with path and errno, from the manager's own check with JSON path."""
+        stage.need("limits")
+        made = stage.create()
+        with pytest.raises((KernelError, ConfigError)) as caught:
+            stage.set(made, {"pids": {"limit": 1 << 40}})
+        assert caught.value.where, f"the error does not say where: {caught.value!r}"
+        if isinstance(caught.value, KernelError):
+            assert caught.value.errno == errno.EINVAL, f"the error has errno {caught.value.errno}"
+
+    def test_limits_of_a_cgroup_that_is_gone_are_an_error(self, stage: Stage) -> None:
+        """With path and errno."""
+        stage.need("limits")
+        made = stage.create()
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        with pytest.raises(KernelError) as caught:
+            stage.manager.set_resources(made.placement, {"pids": {"limit": 17}})
+        assert caught.value.errno and caught.value.where, f"without errno or path: {caught.value!r}"
+
+    def test_limits_change_while_processes_run(self, stage: Stage) -> None:
+        """Up and down, in whichever order the kernel wants the writes."""
+        stage.need("limits", "update")
+        made = stage.create()
+        stage.join(made)
+        for size in (32, 64, 16):
+            stage.set(made, {"memory": {"limit": size * MIB}, "pids": {"limit": size}})
+            assert stage.control(made, "memory", "memory.limit_in_bytes", "memory.max") == str(size * MIB)
+            assert stage.control(made, "pids", "pids.max", "pids.max") == str(size)
+
+    def test_the_pids_limit_holds(self, stage: Stage) -> None:
+        """The kernel, and not only the file, knows it."""
+        stage.need("limits")
+        stage.need_kernel()
+        made = stage.create()
+        stage.set(made, {"pids": {"limit": 3 if made.first is None else 4}})
+        subject = stage.join(made, "sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait; echo all")
+        output = subject.output()
+        assert "fork" in output.lower() or "unavailable" in output.lower(), f"five processes, output {output!r}"
+
+    def test_device_rules_hold(self, stage: Stage) -> None:
+        """A device that no rule allows cannot be opened, one that every container has can."""
+        stage.need("devices")
+        stage.need_kernel()
+        made = stage.create()
+        stage.set(made, {"devices": [{"allow": False, "access": "rwm"}]})
+        subject = stage.join(made, "( : </dev/null ) && echo null; ( : </dev/kmsg ) && echo kmsg; exit 0")
+        output = subject.output().split("\n")
+        assert "null" in output, f"/dev/null cannot be opened: {output}"
+        assert "kmsg" not in output, "/dev/kmsg can be opened, though no rule allows it"
+
+
+class Measuring:
+    """``stats`` and ``oom_kill_count``."""
+
+    def test_stats_are_numbers_and_unknown_ones_are_minus_one(self, stage: Stage) -> None:
+        """No figure is None or a string, and something is known."""
+        stage.need("stats")
+        made = stage.create()
+        stage.join(made)
+        figures = stage.manager.stats(made.placement).as_dict()
+        wrong = {
+            name: value
+            for name, value in figures.items()
+            if name.endswith(("_ns", "_bytes", "_current", "_limit", "_periods", "_kills"))
+            and not name.startswith("io_")
+            and (not isinstance(value, int) or value < -1)
+        }
+        assert not wrong, f"not a figure: {wrong}"
+        assert any(isinstance(value, int) and value >= 0 for value in figures.values()), "no figure at all is known"
+
+    def test_stats_show_the_limits_that_were_set(self, stage: Stage) -> None:
+        """Both are read from the same files."""
+        stage.need("stats", "limits")
+        made = stage.create()
+        stage.set(made, {"pids": {"limit": 17}, "memory": {"limit": 32 * MIB}})
+        stage.join(made)
+        stats = stage.manager.stats(made.placement)
+        assert (stats.pids_limit, stats.memory_limit_bytes) == (17, 32 * MIB)
+        assert stats.pids_current == len(stage.manager.processes(made.placement))
+
+    def test_stats_of_a_cgroup_that_is_gone_are_an_error(self, stage: Stage) -> None:
+        """Zeros would be taken for figures."""
+        stage.need("stats")
+        made = stage.create()
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        with pytest.raises(KernelError) as caught:
+            stage.manager.stats(made.placement)
+        assert caught.value.errno == errno.ENOENT, f"the error has errno {caught.value.errno}"
+        assert caught.value.where, "the error does not name the cgroup"
+
+    def test_the_oom_count_is_0_at_first_and_when_it_is_gone(self, stage: Stage) -> None:
+        """Core reads it after a failure, whatever has become of the cgroup."""
+        stage.need("oom")
+        made = stage.create()
+        assert stage.manager.oom_kill_count(made.placement) == 0
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        assert stage.manager.oom_kill_count(made.placement) == 0
+
+    def test_an_oom_kill_is_counted(self, stage: Stage) -> None:
+        """So that "killed" can be told from "killed for its memory"."""
+        stage.need("oom", "limits")
+        stage.need_kernel()
+        made = stage.create()
+        stage.set(made, {"memory": {"limit": 8 * MIB, "swap": 8 * MIB}})
+        subject = stage.join(made, "exec tail /dev/zero")
+        assert subject.wait() == -9
+        assert stage.manager.oom_kill_count(made.placement) >= 1

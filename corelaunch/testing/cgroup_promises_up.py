@@ -1,0 +1,150 @@
+"""Promises of a cgroup manager on the way up: placing, and creating exclusively with announced effects."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from corelaunch.api import AlreadyExists, ConfigError
+
+from .cgroup_stage import Stage
+from .context import Killed, RecordingContext
+
+FEATURES = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", "devices", "self-join"})
+
+
+class Placing:
+    """``features`` and ``place``."""
+
+    def test_features_are_known_words(self, stage: Stage) -> None:
+        """A claim that nobody tests is worth nothing."""
+        assert isinstance(stage.manager.features, frozenset), "features must be a frozenset"
+        unknown = sorted(stage.manager.features - FEATURES)
+        assert not unknown, f"features that the contract does not know: {unknown}"
+
+    def test_place_answers_the_same_to_the_same_request(self, stage: Stage) -> None:
+        """What ``plan`` prints is what ``create`` will do."""
+        assert stage.place() == stage.place()
+
+    def test_place_changes_nothing(self, stage: Stage) -> None:
+        """It is called by ``plan``, for a container that is never made."""
+        placement = stage.place()
+        there = [path for path in placement.paths.values() if os.path.lexists(path)]
+        assert not there, f"place made {there}"
+
+    def test_place_gives_each_container_its_own_cgroup(self, stage: Stage) -> None:
+        """Two containers in one cgroup would share their limits and their end."""
+        one, two = stage.place(1).paths, stage.place(2).paths
+        shared = set(one.values()) & set(two.values())
+        assert not shared, f"two containers share {shared}"
+
+    def test_a_placement_is_absolute_paths_and_json(self, stage: Stage) -> None:
+        """It goes through the journal and comes back in another process."""
+        placement = stage.place()
+        assert json.loads(json.dumps(placement.as_dict())) == placement.as_dict()
+        assert placement.paths, "a placement without a path"
+        wrong = [path for path in placement.paths.values() if os.path.normpath(path) != path or not os.path.isabs(path)]
+        assert not wrong, f"not absolute and normal: {wrong}"
+
+    def test_a_path_with_dotdot_is_refused(self, stage: Stage) -> None:
+        """Whatever a manager makes of ``cgroupsPath``, it does not climb."""
+        with pytest.raises(ConfigError) as caught:
+            stage.manager.place(stage.request().replace(path="/cl-cg-contract/../../elsewhere"))
+        assert caught.value.where, "the error does not say where in the config it is"
+
+
+class Creating:
+    """``create``."""
+
+    def test_create_makes_every_cgroup_that_was_promised(self, stage: Stage) -> None:
+        """Core opens and binds the paths of the placement."""
+        made = stage.create()
+        missing = [path for path in made.directories if not os.path.isdir(path)]
+        assert not missing, f"place promised {missing}, create did not make it"
+
+    def test_create_announces_all_that_it_makes(self, stage: Stage) -> None:
+        """What the journal does not know cannot be undone."""
+        made = stage.create()
+        announced = {effect.args.get("path", effect.name) for effect in made.ctx.all_effects}
+        secret = [path for path in made.directories if path not in announced]
+        assert not secret, f"made without announcing it: {secret}"
+
+    def test_create_announces_before_it_makes_and_tells_the_truth(self, stage: Stage) -> None:
+        """``absent`` decides whether a thing may be removed."""
+        made = stage.create()
+        assert made.ctx.dishonest == []
+
+    def test_create_confirms_what_it_made(self, stage: Stage) -> None:
+        """Without facts, ours cannot be told from a stranger's of the same name."""
+        made = stage.create()
+        unconfirmed = [effect.name for effect in made.ctx.effects if not effect.done or not effect.facts]
+        assert not unconfirmed, f"never confirmed, or without facts: {unconfirmed}"
+
+    def test_create_takes_the_process_that_it_is_given(self, stage: Stage) -> None:
+        """A manager with ``needs_process`` makes the cgroup around the blocked child."""
+        if not stage.manager.needs_process:
+            pytest.skip("this manager needs no process to create")
+        made = stage.create()
+        assert made.first is not None
+        assert made.first.pid in stage.manager.processes(made.placement), "the process is not in its cgroup"
+
+    def test_create_leaves_a_foreign_cgroup_of_its_name_untouched(self, stage: Stage) -> None:
+        """In each hierarchy: the stranger's stays, and ours of the others go."""
+        placement = stage.place()
+        for path in dict.fromkeys(placement.paths.values()):
+            if not os.path.isdir(os.path.dirname(path)):
+                pytest.skip("the parent of the cgroup is made by the manager")
+            stage.files.mkdir(path)
+            inode = os.stat(path).st_ino
+            ctx = RecordingContext()
+            with pytest.raises(AlreadyExists):
+                stage.create(ctx=ctx)
+            stage.end_processes()
+            stage.manager.destroy(placement, ctx.effects)
+            assert os.path.isdir(path), f"{path} was somebody else's, and was removed"
+            assert os.stat(path).st_ino == inode, f"{path} was somebody else's, and was replaced"
+            stage.files.rmdir(path)
+            others = [other for other in placement.paths.values() if os.path.lexists(other)]
+            assert not others, f"left behind: {others}"
+
+    def test_a_second_container_of_the_same_cgroup_is_refused(self, stage: Stage) -> None:
+        """Two runtimes may be asked for the same path; the first keeps it, with its processes."""
+        made = stage.create()
+        inside = stage.join(made)
+        second = RecordingContext()
+        with pytest.raises(AlreadyExists):
+            stage.create(ctx=second)
+        stage.manager.destroy(made.placement, second.effects)
+        assert inside.alive and inside.pid in stage.manager.processes(made.placement), (
+            "the first container lost its process"
+        )
+
+    @pytest.mark.parametrize("lost", [False, True], ids=["after", "before"])
+    def test_create_that_is_killed_at_any_moment_can_be_undone(self, stage: Stage, lost: bool) -> None:
+        """kill -9 after, or just before, each record of the journal: ``destroy`` finds all and nothing else."""
+        moment = 0
+        while True:
+            moment += 1
+            ctx = RecordingContext(kill_at=moment, lost=lost)
+            try:
+                made = stage.create(moment, ctx)
+            except Killed:
+                made = None
+            stage.end_processes()
+            placement = stage.place(moment)
+            stage.manager.destroy(placement, ctx.effects)
+            announced = [effect.args.get("path", effect.name) for effect in ctx.all_effects]
+            left = {path for path in [*placement.paths.values(), *announced] if os.path.lexists(path)}
+            assert not left, f"killed at event {moment}, destroy left {sorted(left)}"
+            if made is not None:
+                return
+
+    def test_create_works_again_after_destroy(self, stage: Stage) -> None:
+        """An id may be used again as soon as its container is deleted."""
+        for _ in range(2):
+            made = stage.create()
+            stage.end_processes()
+            stage.manager.destroy(made.placement, made.ctx.effects)
+        assert not stage.left(made)
