@@ -115,7 +115,8 @@ static void adopt_child(pid_t parent, int event)
 {
     unsigned long child = 0;
     bool made_one = event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE;
-    if (made_one && ptrace(PTRACE_GETEVENTMSG, parent, NULL, &child) == 0) {
+    /* 0: the child is dead and reaped already. To kill that "pid" would be to kill our own process group. */
+    if (made_one && ptrace(PTRACE_GETEVENTMSG, parent, NULL, &child) == 0 && child > 0) {
         adopt((pid_t)child);
     }
 }
