@@ -51,7 +51,7 @@ struct cl_mount_attr {
     uint64_t userns_fd;
 };
 
-/* Propagation types and the one use of mount(2): both libcs have them in <sys/mount.h>, glibc's clashes with the above. */
+/* Propagation types, and flags of umount2(2): the libraries' <sys/mount.h> differ in what else they define. */
 #define CL_MS_REC 0x4000
 #define CL_MS_UNBINDABLE (1 << 17)
 #define CL_MS_PRIVATE (1 << 18)
@@ -131,7 +131,8 @@ static inline int sys_open_tree(int directory, const char *path, unsigned flags)
 /* Attaches the mount that `mount` refers to on the file that `target` refers to; no path is looked up. */
 static inline int sys_attach(int mount, int target)
 {
-    return (int)syscall(CL_NR_move_mount, mount, "", target, "", CL_MOVE_MOUNT_F_EMPTY_PATH | CL_MOVE_MOUNT_T_EMPTY_PATH);
+    unsigned flags = CL_MOVE_MOUNT_F_EMPTY_PATH | CL_MOVE_MOUNT_T_EMPTY_PATH;
+    return (int)syscall(CL_NR_move_mount, mount, "", target, "", flags);
 }
 
 static inline int sys_mount_setattr(int mount, unsigned flags, const struct cl_mount_attr *attributes)

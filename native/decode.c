@@ -18,6 +18,10 @@
 
 /* What the offsets lead to: bit i is text i. */
 #define TEXT(i) (1u << (i))
+#define T0 TEXT(0)
+#define T1 TEXT(1)
+#define T2 TEXT(2)
+#define T3 TEXT(3)
 
 enum payload { NOTHING, OPTION_LIST, EXEC_LISTS, GROUPS, FILTER, SCHED_ATTR, NODE_MASK };
 
@@ -31,55 +35,57 @@ struct shape {
 };
 
 #define HELD_FLAGS CL_FLAG_IN_HELD
+#define ROOTFS_FLAGS (CL_FLAG_FROM_PARENT | CL_FLAG_RECURSIVE)
+#define PIVOT_FLAGS (CL_FLAG_NO_PIVOT | CL_FLAG_CHROOT)
 #define MOUNT_FLAGS                                                                                             \
     (CL_FLAG_HOLD | CL_FLAG_PLAIN_TARGET | CL_FLAG_ALLOW_PROC | CL_FLAG_SUPER_READONLY | CL_FLAG_COPY_UP |      \
      CL_FLAG_FALLBACK_BIND)
 #define BIND_FLAGS (CL_FLAG_RECURSIVE | CL_FLAG_FROM_PARENT | CL_FLAG_ALLOW_PROC | CL_FLAG_PLAIN_TARGET)
 
 static const struct shape SHAPES[CL_OP_LAST] = {
-    /* operation                when           required             optional           once payload      flags */
-    [CL_OP_KEYRING] =          {SETUP,         TEXT(0),             0,                 1, NOTHING,      0},
-    [CL_OP_LOOPBACK] =         {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_HOST_PROPAGATION] = {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_ROOTFS] =           {SETUP,         TEXT(0),             0,                 1, NOTHING,      CL_FLAG_FROM_PARENT | CL_FLAG_RECURSIVE},
-    [CL_OP_MOUNT] =            {BUILD,         TEXT(0) | TEXT(2),   TEXT(1) | TEXT(3), 0, OPTION_LIST,  MOUNT_FLAGS},
-    [CL_OP_BIND] =             {BUILD,         TEXT(2),             TEXT(1),           0, NOTHING,      BIND_FLAGS},
-    [CL_OP_ATTACH] =           {BUILD,         TEXT(2),             0,                 0, NOTHING,      CL_FLAG_PLAIN_TARGET},
-    [CL_OP_NODE] =             {BUILD,         TEXT(0),             0,                 0, NOTHING,      HELD_FLAGS},
-    [CL_OP_DIRECTORY] =        {BUILD,         TEXT(0),             0,                 0, NOTHING,      HELD_FLAGS},
-    [CL_OP_SYMLINK] =          {BUILD,         TEXT(0) | TEXT(1),   0,                 0, NOTHING,      HELD_FLAGS},
-    [CL_OP_FILE] =             {BUILD,         TEXT(0),             0,                 0, NOTHING,      HELD_FLAGS},
-    [CL_OP_HOOKS_POINT] =      {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_PIVOT] =            {BUILD,         0,                   0,                 1, NOTHING,      CL_FLAG_NO_PIVOT | CL_FLAG_CHROOT},
-    [CL_OP_ROOT_PROPAGATION] = {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_REOPEN_NULL] =      {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_MAKE_CWD] =         {SETUP,         TEXT(0),             0,                 1, NOTHING,      0},
-    [CL_OP_CONSOLE] =          {SETUP,         0,                   0,                 1, NOTHING,      CL_FLAG_BIND_CONSOLE},
-    [CL_OP_REMOUNT] =          {SETUP,         TEXT(0),             0,                 0, NOTHING,      CL_FLAG_RECURSIVE},
-    [CL_OP_UMASK] =            {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_HOSTNAME] =         {SETUP,         TEXT(0),             0,                 1, NOTHING,      0},
-    [CL_OP_DOMAINNAME] =       {SETUP,         TEXT(0),             0,                 1, NOTHING,      0},
-    [CL_OP_SYSCTL] =           {SETUP,         TEXT(0),             TEXT(1),           0, NOTHING,      0},
-    [CL_OP_READONLY_PATH] =    {SETUP,         TEXT(0),             0,                 0, NOTHING,      0},
-    [CL_OP_MASK_PATH] =        {SETUP,         TEXT(0),             0,                 0, NOTHING,      0},
-    [CL_OP_NO_NEW_PRIVS] =     {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_SCHEDULER] =        {SETUP,         TEXT(0),             0,                 1, SCHED_ATTR,   0},
-    [CL_OP_IO_PRIORITY] =      {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_PERSONALITY] =      {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_MEMORY_POLICY] =    {SETUP,         0,                   TEXT(0),           1, NODE_MASK,    0},
-    [CL_OP_READY_POINT] =      {SETUP,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_EXEC_LABEL] =       {SETUP | FINAL, TEXT(0),             TEXT(1),           0, NOTHING,      0},
-    [CL_OP_SECCOMP] =          {FINAL | GATED, TEXT(0),             0,                 1, FILTER,       0},
-    [CL_OP_CAP_BOUNDING] =     {FINAL,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_CHDIR] =            {FINAL,         TEXT(0),             0,                 0, NOTHING,      CL_FLAG_TENTATIVE},
-    [CL_OP_USER] =             {FINAL,         0,                   TEXT(0),           1, GROUPS,       CL_FLAG_SET_GROUPS},
-    [CL_OP_CAPS] =             {FINAL,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_CAP_AMBIENT] =      {FINAL,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_FIND_EXECUTABLE] =  {FINAL,         0,                   TEXT(0) | TEXT(1), 1, NOTHING,      0},
-    [CL_OP_CLOSE_FDS] =        {FINAL | GATED, 0,                   0,                 1, NOTHING,      0},
-    [CL_OP_END_SYNC] =         {FINAL,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_WAIT_START] =       {GATED,         0,                   0,                 1, NOTHING,      0},
-    [CL_OP_EXEC] =             {GATED,         TEXT(0),             TEXT(1),           1, EXEC_LISTS,   CL_FLAG_HOME},
+    /* operation                  when           required  optional  once  payload      flags */
+    [CL_OP_KEYRING] =          {SETUP,         T0,       0,        1,    NOTHING,     0},
+    [CL_OP_LOOPBACK] =         {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_HOST_PROPAGATION] = {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_ROOTFS] =           {SETUP,         T0,       0,        1,    NOTHING,     ROOTFS_FLAGS},
+    [CL_OP_MOUNT] =            {BUILD,         T0 | T2,  T1 | T3,  0,    OPTION_LIST, MOUNT_FLAGS},
+    [CL_OP_BIND] =             {BUILD,         T2,       T1,       0,    NOTHING,     BIND_FLAGS},
+    [CL_OP_ATTACH] =           {BUILD,         T2,       0,        0,    NOTHING,     CL_FLAG_PLAIN_TARGET},
+    [CL_OP_NODE] =             {BUILD,         T0,       0,        0,    NOTHING,     HELD_FLAGS},
+    [CL_OP_DIRECTORY] =        {BUILD,         T0,       0,        0,    NOTHING,     HELD_FLAGS},
+    [CL_OP_SYMLINK] =          {BUILD,         T0 | T1,  0,        0,    NOTHING,     HELD_FLAGS},
+    [CL_OP_FILE] =             {BUILD,         T0,       0,        0,    NOTHING,     HELD_FLAGS},
+    [CL_OP_HOOKS_POINT] =      {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_PIVOT] =            {BUILD,         0,        0,        1,    NOTHING,     PIVOT_FLAGS},
+    [CL_OP_ROOT_PROPAGATION] = {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_REOPEN_NULL] =      {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_MAKE_CWD] =         {SETUP,         T0,       0,        1,    NOTHING,     0},
+    [CL_OP_CONSOLE] =          {SETUP,         0,        0,        1,    NOTHING,     CL_FLAG_BIND_CONSOLE},
+    [CL_OP_REMOUNT] =          {SETUP,         T0,       0,        0,    NOTHING,     CL_FLAG_RECURSIVE},
+    [CL_OP_UMASK] =            {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_HOSTNAME] =         {SETUP,         T0,       0,        1,    NOTHING,     0},
+    [CL_OP_DOMAINNAME] =       {SETUP,         T0,       0,        1,    NOTHING,     0},
+    [CL_OP_SYSCTL] =           {SETUP,         T0,       T1,       0,    NOTHING,     0},
+    [CL_OP_READONLY_PATH] =    {SETUP,         T0,       0,        0,    NOTHING,     0},
+    [CL_OP_MASK_PATH] =        {SETUP,         T0,       0,        0,    NOTHING,     0},
+    [CL_OP_NO_NEW_PRIVS] =     {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_SCHEDULER] =        {SETUP,         T0,       0,        1,    SCHED_ATTR,  0},
+    [CL_OP_IO_PRIORITY] =      {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_PERSONALITY] =      {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_MEMORY_POLICY] =    {SETUP,         0,        T0,       1,    NODE_MASK,   0},
+    [CL_OP_READY_POINT] =      {SETUP,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_EXEC_LABEL] =       {SETUP | FINAL, T0,       T1,       0,    NOTHING,     0},
+    [CL_OP_SECCOMP] =          {FINAL | GATED, T0,       0,        1,    FILTER,      0},
+    [CL_OP_CAP_BOUNDING] =     {FINAL,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_CHDIR] =            {FINAL,         T0,       0,        0,    NOTHING,     CL_FLAG_TENTATIVE},
+    [CL_OP_USER] =             {FINAL,         0,        T0,       1,    GROUPS,      CL_FLAG_SET_GROUPS},
+    [CL_OP_CAPS] =             {FINAL,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_CAP_AMBIENT] =      {FINAL,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_FIND_EXECUTABLE] =  {FINAL,         0,        T0 | T1,  1,    NOTHING,     0},
+    [CL_OP_CLOSE_FDS] =        {FINAL | GATED, 0,        0,        1,    NOTHING,     0},
+    [CL_OP_END_SYNC] =         {FINAL,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_WAIT_START] =       {GATED,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_EXEC] =             {GATED,         T0,       T1,       1,    EXEC_LISTS,  CL_FLAG_HOME},
 };
 
 static bool is_point(uint64_t seen, enum cl_operation code)
@@ -210,7 +216,7 @@ static const char *check_held(const struct cl_record *record, bool *held)
         return "no mount is held";
     if (begins && *held)
         return "a mount is held already";
-    if (*held && (record->code == CL_OP_HOOKS_POINT || record->code == CL_OP_PIVOT || record->code == CL_OP_READY_POINT))
+    if (*held && (record->code == CL_OP_HOOKS_POINT || record->code == CL_OP_PIVOT))
         return "a held mount was not attached";
     *held = (*held || begins) && !ends;
     return NULL;

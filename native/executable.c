@@ -11,7 +11,8 @@
 #include "compat.h"
 #include "init.h"
 
-static _Noreturn void refuse(struct init *init, const char *name, const char *reason, const char *file, int error_number)
+static _Noreturn void refuse(struct init *init, const char *name, const char *reason, const char *file,
+                             int error_number)
 {
     char buffer[CL_ERROR_TEXT];
     struct text text = text_in(buffer, sizeof buffer);
@@ -58,16 +59,19 @@ static bool try_directory(struct init *init, const char *directory, const char *
     return can_execute(init->executable, &missing) == 0;
 }
 
+/* An empty $PATH has no directories; an empty part of one is a directory, the last part, too. */
 static bool search(struct init *init, const char *name, const char *path)
 {
-    for (const char *directory = path; *path; directory = *strchrnul(directory, ':') ? strchrnul(directory, ':') + 1 : NULL) {
-        if (!directory)
-            return false;
-        if (try_directory(init, directory, strchrnul(directory, ':'), name)) {
+    bool more = *path;
+    while (more) {
+        const char *end = strchrnul(path, ':');
+        if (try_directory(init, path, end, name)) {
             if (init->executable[0] != '/')
                 refuse(init, name, ": cannot run executable found relative to current directory", "", 0);
             return true;
         }
+        more = *end;
+        path = end + 1;
     }
     return false;
 }

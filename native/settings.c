@@ -20,6 +20,11 @@
 #define IOPRIO_WHO_PROCESS 1
 #define KEY_USR_SEARCH 0x00080000
 
+static unsigned hexadecimal_digit(char digit)
+{
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10) & 15;
+}
+
 /* The permissions in what KEYCTL_DESCRIBE says: "type;uid;gid;perm;name", perm in hexadecimal, lower case. */
 static unsigned long key_permissions(const char *description)
 {
@@ -31,7 +36,7 @@ static unsigned long key_permissions(const char *description)
         description++;
     }
     for (; *description && *description != ';'; description++)
-        permissions = permissions << 4 | (unsigned long)(*description <= '9' ? *description - '0' : *description - 'a' + 10);
+        permissions = permissions << 4 | hexadecimal_digit(*description);
     return permissions;
 }
 
@@ -96,8 +101,9 @@ void op_domainname(struct init *init, const struct cl_record *record)
 
 void op_scheduler(struct init *init, const struct cl_record *record)
 {
+    static const char hint[] = "sched_setattr: see RLIMIT_RTPRIO, and for a deadline the cpuset";
     if (syscall(SYS_sched_setattr, 0, record_text(init, record, 0), 0) < 0)
-        fail_call(init, "", errno == EPERM ? "sched_setattr: see RLIMIT_RTPRIO, and for deadline the cpuset" : "sched_setattr");
+        fail_call(init, "", errno == EPERM ? hint : "sched_setattr");
 }
 
 void op_io_priority(struct init *init, const struct cl_record *record)

@@ -27,8 +27,8 @@ static uint64_t interesting(struct generator *generator)
 {
     static const uint64_t VALUES[] = {0,          1,          2,          3,          4,          8,         42,    43,
                                       255,        256,        4095,       4096,       65535,      65536,     1u << 31,
-                                      UINT32_MAX, 1u << 18,   1u << 19,   1u << 20,   0x4000,     UINT64_MAX, 1ull << 63,
-                                      UINT32_MAX - 1, 1ull << 32};
+                                      UINT32_MAX, 1u << 18,   1u << 19,   1u << 20,   0x4000,     1ull << 63,
+                                      UINT32_MAX - 1, 1ull << 32, UINT64_MAX};
     uint64_t value = VALUES[draw_below(generator, sizeof VALUES / sizeof VALUES[0])];
     return draw_below(generator, 4) ? value : draw(generator);
 }
@@ -87,7 +87,9 @@ static void mutate_record(struct generator *generator, struct input *input, uint
         record->blob_size = (uint32_t)(draw_below(generator, 2) ? draw_below(generator, pool_size) : value);
         break;
     case 3:
-        record->text[draw_below(generator, 4)] = (uint32_t)(draw_below(generator, 4) ? draw_below(generator, pool_size + 2) : value);
+        if (draw_below(generator, 4))
+            value = draw_below(generator, pool_size + 2ull);
+        record->text[draw_below(generator, 4)] = (uint32_t)value;
         break;
     default:
         record->number[draw_below(generator, 3)] = value;

@@ -91,8 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* Lines of the right shape made of awkward parts. */
 static void make(struct generator *generator, struct input *input)
 {
-    static const char *const PARTS[] = {"root",  "x",  "0",          "1000", "01000", "4294967295", "4294967296", "-1", "+0",
-                                        "",      "/",  "/home/user", " 0",   "0x0",   "99999999999", "a\0b",       "::", "#",
+    static const char *const PARTS[] = {"root", "x", "0", "1000", "01000", "4294967295", "4294967296", "-1", "+0",
+                                        "", "/", "/home/user", " 0", "0x0", "99999999999", "a\0b", "::", "#",
                                         "/very/long/home/directory/that/does/not/fit/into/sixty-three/bytes/at/all"};
     struct text text = text_in((char *)input->bytes, 4096);
     for (uint64_t lines = draw_below(generator, 6); lines; lines--) {

@@ -15,7 +15,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from native_plans import Operation, encode
-from native_protocol import BOOTSTRAP, ERROR, HELLO, INDEX, LOG, MESSAGE, MESSAGE_NAMES, NUMBERS, OPERATION_NAMES, PLAN_MESSAGE
+from native_protocol import (
+    BOOTSTRAP,
+    ERROR,
+    HELLO,
+    INDEX,
+    LOG,
+    MESSAGE,
+    MESSAGE_NAMES,
+    NUMBERS,
+    OPERATION_NAMES,
+    PLAN_MESSAGE,
+)
 
 NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -57,7 +68,10 @@ class Launch:
         self.pidfd = -1
         self.data = {self.output: b"", self.errors: b""}
         # Both children are ours, so that they can be waited for.
-        actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(self._high(self.null, out, err, theirs.fileno(), *extra_fds))]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, fd, i)
+            for i, fd in enumerate(self._high(self.null, out, err, theirs.fileno(), *extra_fds))
+        ]
         environment = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
         command = [*prefix, str(program), "init"]
         self.stage0 = os.posix_spawnp(command[0], command, environment, file_actions=actions)

@@ -77,31 +77,38 @@ def mount(
 ) -> Operation:
     """A MOUNT."""
     numbers = (attributes, propagation, len(options))
-    return Operation("MOUNT", kind, kind if source is None else source, target, numbers=numbers, flags=flags, lists={3: options})
+    return Operation(
+        "MOUNT", kind, kind if source is None else source, target, numbers=numbers, flags=flags, lists={3: options}
+    )
 
 
-def bind(source: str, target: str, *, attributes: int = 0, tree: int = 0, propagation: int = 0, flags: Sequence[str] = ()) -> Operation:
+def bind(
+    source: str, target: str, *, attributes: int = 0, tree: int = 0, propagation: int = 0, flags: Sequence[str] = ()
+) -> Operation:
     """A BIND."""
     return Operation("BIND", "", source, target, numbers=(attributes, tree, propagation), flags=flags)
 
 
 def node(name: str, major: int, minor: int, *, held: bool = True, owner: int = 0) -> Operation:
     """A character device of everybody."""
-    return Operation("NODE", name, numbers=(stat.S_IFCHR | 0o666, major << 32 | minor, owner), flags=["IN_HELD"] if held else [])
+    return Operation(
+        "NODE", name, numbers=(stat.S_IFCHR | 0o666, major << 32 | minor, owner), flags=["IN_HELD"] if held else []
+    )
 
 
 def device_directory() -> list[Operation]:
     """/dev as `runc spec` has it: a tmpfs that is filled before it is attached."""
     return [
         mount("tmpfs", "/dev", ["mode=755", "size=65536k"], attributes=NOSUID, flags=["HOLD"]),
-        *(node(name, 1, minor) for name, minor in (("/null", 3), ("/zero", 5), ("/full", 7), ("/random", 8), ("/urandom", 9))),
+        *(
+            node(name, 1, minor)
+            for name, minor in (("/null", 3), ("/zero", 5), ("/full", 7), ("/random", 8), ("/urandom", 9))
+        ),
         node("/tty", 5, 0),
         Operation("SYMLINK", "/proc/self/fd", "/fd", flags=["IN_HELD"]),
         Operation("SYMLINK", "pts/ptmx", "/ptmx", flags=["IN_HELD"]),
         Operation("ATTACH", "", "", "/dev"),
-        mount(
-            "devpts", "/dev/pts", ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], attributes=NOSUID | NOEXEC
-        ),
+        mount("devpts", "/dev/pts", ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"], attributes=NOSUID | NOEXEC),
         mount("tmpfs", "/dev/shm", ["mode=1777", "size=65536k"], source="shm", attributes=NOSUID | NODEV | NOEXEC),
     ]
 
@@ -156,5 +163,7 @@ def finish(
         Operation("END_SYNC"),
         *([Operation("WAIT_START")] if gate else []),
         *late,
-        Operation("EXEC", numbers=(len(arguments), len(environment)), lists={0: arguments, 1: environment}, flags=exec_flags),
+        Operation(
+            "EXEC", numbers=(len(arguments), len(environment)), lists={0: arguments, 1: environment}, flags=exec_flags
+        ),
     ]

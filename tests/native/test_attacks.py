@@ -62,7 +62,11 @@ def test_proc_and_sys_are_not_mounted_through_a_link(run, rootfs, host, target, 
     else:
         put(rootfs / target, kind, host)
     fstype = {"proc": "proc", "sys": "sysfs"}[target]
-    operations = [*root(str(rootfs)), mount(fstype, destination, flags=["PLAIN_TARGET", "ALLOW_PROC"]), Operation("PIVOT")]
+    operations = [
+        *root(str(rootfs)),
+        mount(fstype, destination, flags=["PLAIN_TARGET", "ALLOW_PROC"]),
+        Operation("PIVOT"),
+    ]
     with pytest.raises(ChildFailed, match="must be an ordinary directory"):
         run([*operations, *finish(["true"])])
 
@@ -72,7 +76,13 @@ def test_proc_and_sys_are_not_mounted_through_a_link(run, rootfs, host, target, 
 def test_nothing_that_an_image_has_below_dev_leads_a_tmpfs_dev_to_the_host(run, rootfs, host, name, kind):
     """CVE-2026-41579, CVE-2026-47766: the tmpfs is filled detached, nothing of the image lies on the way."""
     put(rootfs / "dev" / name, kind, host)
-    operations = [*root(str(rootfs)), *proc_and_sys(), *device_directory(), mount("mqueue", "/dev/mqueue"), Operation("PIVOT")]
+    operations = [
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        *device_directory(),
+        mount("mqueue", "/dev/mqueue"),
+        Operation("PIVOT"),
+    ]
     done = run([*operations, *finish(["stat", "-c", "%t:%T", "/dev/null"])])
     assert done.stdout == "1:3\n"
 
@@ -104,7 +114,12 @@ def test_a_dev_that_is_a_link_stays_in_the_root(run, rootfs, host, kind):
     put(rootfs / "dev", kind, host.parent)
     (rootfs / str(host.parent)[1:]).mkdir(parents=True)
     (host.parent / "dev").mkdir()
-    operations = [*root(str(rootfs)), node("/dev/null", 1, 3, held=False), Operation("SYMLINK", "x", "/dev/fd"), Operation("PIVOT")]
+    operations = [
+        *root(str(rootfs)),
+        node("/dev/null", 1, 3, held=False),
+        Operation("SYMLINK", "x", "/dev/fd"),
+        Operation("PIVOT"),
+    ]
     assert run([*operations, *finish(["true"])]).status == 0
     assert list((host.parent / "dev").iterdir()) == []
 
@@ -121,7 +136,11 @@ def test_dots_do_not_lead_out_of_the_root(run, rootfs, host, target):
 def test_a_path_without_a_name_makes_nothing(run, rootfs, code, path):
     texts = ("x", path) if code == "SYMLINK" else (path,)
     numbers = (0o20666, 1 << 32 | 3, 0) if code == "NODE" else (0o755,)
-    operations = [*root(str(rootfs)), Operation(code, *texts, numbers=() if code == "SYMLINK" else numbers), Operation("PIVOT")]
+    operations = [
+        *root(str(rootfs)),
+        Operation(code, *texts, numbers=() if code == "SYMLINK" else numbers),
+        Operation("PIVOT"),
+    ]
     with pytest.raises(ChildFailed, match=f"{code}: cannot make the parent directory"):
         run([*operations, *finish(["true"])])
 
@@ -156,8 +175,10 @@ def exchange() -> Iterator[object]:
 ROUNDS = 60
 
 
-def test_a_target_that_becomes_a_link_while_it_is_mounted_never_leads_to_the_host(run, rootfs, host, exchange, tmp_path):
-    """CVE-2021-30465 and CVE-2024-45310: a neighbour shares the volume and swaps a directory with a link to the host."""
+def test_a_target_that_becomes_a_link_while_it_is_mounted_never_leads_to_the_host(
+    run, rootfs, host, exchange, tmp_path
+):
+    """CVE-2021-30465 and CVE-2024-45310: a neighbour swaps a directory of a volume with a link to the host."""
     volume = tmp_path / "volume"
     (volume / "dir").mkdir(parents=True)
     (volume / "link").symlink_to("../" * 20 + str(host)[1:])
@@ -188,7 +209,12 @@ def test_a_target_that_becomes_a_link_while_it_is_mounted_never_leads_to_the_hos
 def test_proc_that_becomes_a_link_is_mounted_on_a_directory_or_not_at_all(run, rootfs, host, exchange):
     (rootfs / "evil").symlink_to("/tmp")
     exchange(rootfs / "proc", rootfs / "evil")
-    operations = [*root(str(rootfs)), *proc_and_sys(), Operation("PIVOT"), *finish(["sh", "-c", "ls -d /tmp/self; true"])]
+    operations = [
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        Operation("PIVOT"),
+        *finish(["sh", "-c", "ls -d /tmp/self; true"]),
+    ]
     for _ in range(ROUNDS):
         try:
             assert run(operations).stdout == ""

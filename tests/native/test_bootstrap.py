@@ -86,7 +86,10 @@ def test_both_stages_are_children_of_the_runtime(launch):
 
 
 def test_user_namespace_waits_for_its_mappings_and_becomes_its_root(run, rootfs):
-    plan = mapped_plan(rootfs, ["sh", "-c", "id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/null; ls -l /dev/null"])
+    plan = mapped_plan(
+        rootfs,
+        ["sh", "-c", "id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/null; ls -l /dev/null"],
+    )
     done = run(plan, USUAL | NEWUSER, source_of(plan, rootfs), **MAP)
     lines = done.stdout.splitlines()
     assert lines[:2] == ["0", "0"], done.stderr
@@ -117,7 +120,9 @@ def test_time_offsets_hold_in_the_new_time_namespace(run, rootfs):
 
 def test_time_offsets_hold_in_a_user_namespace(run, rootfs):
     plan = mapped_plan(rootfs, ["cat", "/proc/self/timens_offsets"])
-    done = run(plan, USUAL | NEWUSER | NEWTIME, source_of(plan, rootfs), flags=["TIME_OFFSETS"], offsets=(5, 0, 6, 0), **MAP)
+    done = run(
+        plan, USUAL | NEWUSER | NEWTIME, source_of(plan, rootfs), flags=["TIME_OFFSETS"], offsets=(5, 0, 6, 0), **MAP
+    )
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["5", "6"]
 
 
@@ -128,6 +133,8 @@ def test_oom_score_is_that_of_the_payload(run, rootfs):
 
 def test_affinity_is_reset_to_every_cpu(run, rootfs):
     mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("this machine has one CPU")
     os.sched_setaffinity(0, {min(mine)})
     try:
         pinned = run(small_plan(rootfs, ["grep", "Cpus_allowed_list", "/proc/self/status"]))
@@ -173,7 +180,15 @@ def test_a_cgroup_that_refuses_is_an_error(launch):
 
 
 def join(target: int, *names: str) -> list[tuple[int, int]]:
-    kinds = {"user": NEWUSER, "ipc": NEWIPC, "uts": NEWUTS, "net": NEWNET, "pid": NEWPID, "mnt": NEWNS, "cgroup": NEWCGROUP}
+    kinds = {
+        "user": NEWUSER,
+        "ipc": NEWIPC,
+        "uts": NEWUTS,
+        "net": NEWNET,
+        "pid": NEWPID,
+        "mnt": NEWNS,
+        "cgroup": NEWCGROUP,
+    }
     return [(os.open(f"/proc/{target}/ns/{name}", os.O_RDONLY), kinds[name]) for name in names]
 
 
@@ -195,7 +210,9 @@ def test_a_second_process_joins_a_running_container(launch, rootfs):
     first.give_plan([*small_plan(rootfs, ["sleep", "60"], before_ready=[Operation("HOSTNAME", "joined")])])
     first.serve()
     assert first.exec_error() is None
-    second = enter(launch, join(pid, "ipc", "uts", "net", "pid", "mnt", "cgroup"), ["sh", "-c", "hostname; cat /proc/1/cmdline"])
+    second = enter(
+        launch, join(pid, "ipc", "uts", "net", "pid", "mnt", "cgroup"), ["sh", "-c", "hostname; cat /proc/1/cmdline"]
+    )
     assert second.stdout == "joined\nsleep\00060\0"
 
 
@@ -292,5 +309,11 @@ def test_nothing_but_the_init_speaks_on_the_sync_socket_of_a_dead_parent(launch)
 
 
 def test_device_directory_helper_is_what_the_other_tests_rely_on(run, rootfs):
-    plan = [*root(str(rootfs)), *proc_and_sys(), *device_directory(), Operation("PIVOT"), *finish(["stat", "-c", "%t:%T %a", "/dev/null", "/dev/tty"])]
+    plan = [
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        *device_directory(),
+        Operation("PIVOT"),
+        *finish(["stat", "-c", "%t:%T %a", "/dev/null", "/dev/tty"]),
+    ]
     assert run(plan).stdout.split("\n")[:2] == ["1:3 666", "5:0 666"]

@@ -13,7 +13,9 @@ from native_launch import ChildFailed
 from native_plans import Operation, bind, device_directory, finish, mount, proc_and_sys, root
 
 
-def plan(rootfs: Path, arguments: list[str], *, devices: list[Operation] | None = None, size: int = 0, **options: object):
+def plan(
+    rootfs: Path, arguments: list[str], *, devices: list[Operation] | None = None, size: int = 0, **options: object
+):
     return [
         *root(str(rootfs)),
         *proc_and_sys(),
@@ -40,7 +42,8 @@ def read_all(master: int) -> str:
 def test_the_payload_runs_on_the_terminal_whose_master_was_sent(launch, rootfs):
     one = launch()
     one.bootstrap()
-    script = "busybox tty; stat -L -c %t:%T /dev/console /proc/self/fd/0 | sort -u; ls -l /proc/self/fd/2; cat /proc/self/stat"
+    script = "busybox tty; stat -L -c %t:%T /dev/console /proc/self/fd/0 | sort -u; "
+    script += "ls -l /proc/self/fd/2; cat /proc/self/stat"
     one.give_plan(plan(rootfs, ["sh", "-c", script], size=33 << 16 | 77))
     one.serve()
     master = one.fds["master"]
@@ -79,7 +82,9 @@ def test_the_terminal_of_a_second_process_is_of_the_containers_devpts(launch, ro
 
     first = launch()
     pid = first.bootstrap()
-    first.give_plan([*root(str(rootfs)), *proc_and_sys(), *device_directory(), Operation("PIVOT"), *finish(["sleep", "60"])])
+    first.give_plan(
+        [*root(str(rootfs)), *proc_and_sys(), *device_directory(), Operation("PIVOT"), *finish(["sleep", "60"])]
+    )
     first.serve()
     second = launch()
     joins = join(pid, "ipc", "uts", "net", "pid", "mnt")
@@ -110,7 +115,9 @@ def fake_pts(rootfs: Path, kind: str) -> list[Operation]:
     return operations
 
 
-@pytest.mark.parametrize("kind", ["nothing", "plain directory with a node", "link to the host's", "covered ptmx", "ptmx of another devpts"])
+@pytest.mark.parametrize(
+    "kind", ["nothing", "plain directory with a node", "link to the host's", "covered ptmx", "ptmx of another devpts"]
+)
 def test_a_false_devpts_is_refused(run, rootfs, kind):
     with pytest.raises(ChildFailed, match="CONSOLE"):
         run(plan(rootfs, ["true"], devices=fake_pts(rootfs, kind)))

@@ -49,18 +49,29 @@ def test_a_program_that_only_root_may_execute_is_refused_to_a_user(run, rootfs):
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/bin", "true"), ("/no:/tmp:/bin", "true"), ("/bin/", "true"), ("/tmp", "/bin/true"), ("", "bin/true"), ("", "./bin/true")],
+    [
+        ("/bin", "true"),
+        ("/no:/tmp:/bin", "true"),
+        ("/bin/", "true"),
+        ("/tmp", "/bin/true"),
+        ("", "bin/true"),
+        ("", "./bin/true"),
+    ],
 )
 def test_the_executable_is_found(run, rootfs, path, name):
     assert run(plan(rootfs, [name], path=path)).status == 0
 
 
-@pytest.mark.parametrize("path", ["", ":", "/no:", ":/no", "."])
+@pytest.mark.parametrize("path", ["", ":", "/no:", "/no::/no", ":/no", "."])
 def test_the_working_directory_is_no_place_to_find_an_executable(run, rootfs, path):
     put(rootfs, "tool", "#!/bin/sh\n", 0o755)
     with pytest.raises(ChildFailed) as failure:
         run(plan(rootfs, ["tool"], path=path))
-    expected = "executable file not found in $PATH" if path == "" else "cannot run executable found relative to current directory"
+    expected = (
+        "executable file not found in $PATH"
+        if path == ""
+        else "cannot run executable found relative to current directory"
+    )
     assert failure.value.text == f'exec: "tool": {expected}'
 
 

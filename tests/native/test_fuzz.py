@@ -30,7 +30,14 @@ def plans() -> dict[str, list[Operation]]:
         *proc_and_sys(),
         *device_directory(),
         mount("cgroup2", "/sys/fs/cgroup", source="/x", attributes=RDONLY, flags=["FALLBACK_BIND"]),
-        bind("/etc/hosts", "/etc/hosts", attributes=RDONLY, tree=1, propagation=1 << 18, flags=["RECURSIVE", "FROM_PARENT"]),
+        bind(
+            "/etc/hosts",
+            "/etc/hosts",
+            attributes=RDONLY,
+            tree=1,
+            propagation=1 << 18,
+            flags=["RECURSIVE", "FROM_PARENT"],
+        ),
         Operation("HOOKS_POINT"),
         Operation("PIVOT"),
         Operation("ROOT_PROPAGATION", numbers=(1 << 18,)),
@@ -65,7 +72,12 @@ def plans() -> dict[str, list[Operation]]:
         "everything": [*settings, *finish(["sh", "-c", ""], gate=True, identity=identity)],
         "setns": finish(["true"], identity=identity),
         "small": [*start, Operation("PIVOT", flags=["NO_PIVOT"]), *finish(["true"])],
-        "mounts": [*start, *(mount("tmpfs", f"/{i}", ["size=1m", "mode=755"]) for i in range(40)), Operation("PIVOT"), *finish(["x"] * 50, path="/bin:" * 1000)],
+        "mounts": [
+            *start,
+            *(mount("tmpfs", f"/{i}", ["size=1m", "mode=755"]) for i in range(40)),
+            Operation("PIVOT"),
+            *finish(["x"] * 50, path="/bin:" * 1000),
+        ],
     }
 
 
@@ -85,7 +97,9 @@ def test_the_decoder_keeps_its_promises_for_mutated_plans(fuzzers, tmp_path):
     corpus.mkdir()
     for name, operations in plans().items():
         (corpus / f"{name}.plan").write_bytes(encode(operations))
-    done = subprocess.run([fuzzers("decode_fuzz"), str(SECONDS), SEED, corpus], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [fuzzers("decode_fuzz"), str(SECONDS), SEED, corpus], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     reached = {line.split(None, 1)[1] for line in done.stdout.splitlines()[1:]}
     source = (FUZZ.parent / "decode.c").read_text()
@@ -147,14 +161,20 @@ def test_a_hostile_parent_gets_an_error_or_an_end_and_never_a_running_child(init
             messages = [
                 (NUMBERS["CL_MSG_CGROUPS"], b"", [null] * generator.randrange(3)),
                 (NUMBERS["CL_MSG_BOOTSTRAP"], bootstrap, [uts] * min(joins, 9)),
-                (NUMBERS["CL_MSG_PLAN"], PLAN_MESSAGE.pack(generator.randrange(5), 100), [null] * generator.randrange(4)),
+                (
+                    NUMBERS["CL_MSG_PLAN"],
+                    PLAN_MESSAGE.pack(generator.randrange(5), 100),
+                    [null] * generator.randrange(4),
+                ),
                 (generator.randrange(20), b"", []),
             ]
             sequence = 0
             try:
                 for kind, payload, fds in messages[generator.randrange(2) :]:
                     sequence += 1
-                    head = MESSAGE.pack(NUMBERS["CL_MESSAGE_MAGIC"], NUMBERS["CL_PROTOCOL_VERSION"], kind, sequence, len(payload))
+                    head = MESSAGE.pack(
+                        NUMBERS["CL_MESSAGE_MAGIC"], NUMBERS["CL_PROTOCOL_VERSION"], kind, sequence, len(payload)
+                    )
                     data = head + payload
                     if generator.randrange(2):
                         data = mutated(generator, data)

@@ -39,7 +39,11 @@ class Hook:
 
 
 def test_a_hook_runs_after_the_byte_with_its_arguments_state_and_environment(program):
-    hook = Hook(program, ["/bin/sh", "name", "-c", 'cat; echo " $0 $1 $HOOK"; ls /proc/self/fd; exit 5', "a0", "a1"], {"HOOK": "yes"})
+    hook = Hook(
+        program,
+        ["/bin/sh", "name", "-c", 'cat; echo " $0 $1 $HOOK"; ls /proc/self/fd; exit 5', "a0", "a1"],
+        {"HOOK": "yes"},
+    )
     os.write(hook.gate, b"x")
     status, output, error = hook.end()
     assert (status, error) == (5, b"")

@@ -12,7 +12,9 @@ from native_plans import NOEXEC, Operation, finish, mount, proc_and_sys, root
 CHOWN, DAC_OVERRIDE, NET_BIND, NET_RAW = 1 << 0, 1 << 1, 1 << 10, 1 << 13
 
 
-def plan(rootfs: Path, arguments: list[str], *, before: list[Operation] | None = None, **options: object) -> list[Operation]:
+def plan(
+    rootfs: Path, arguments: list[str], *, before: list[Operation] | None = None, **options: object
+) -> list[Operation]:
     return [*root(str(rootfs)), *proc_and_sys(), *(before or []), Operation("PIVOT"), *finish(arguments, **options)]
 
 
@@ -92,7 +94,9 @@ def test_no_new_privs_holds(run, rootfs):
 
 def test_the_payload_owns_its_streams_but_never_the_null_device(run, rootfs):
     before = os.stat("/dev/null")
-    done = run(plan(rootfs, ["stat", "-L", "-c", "%u:%g", "/proc/self/fd/0", "/proc/self/fd/1"], uid=1000, gid=1000, caps=0))
+    done = run(
+        plan(rootfs, ["stat", "-L", "-c", "%u:%g", "/proc/self/fd/0", "/proc/self/fd/1"], uid=1000, gid=1000, caps=0)
+    )
     after = os.stat("/dev/null")
     assert done.stdout.split() == ["0:0", "1000:0"]
     assert (before.st_uid, before.st_gid, before.st_mode) == (after.st_uid, after.st_gid, after.st_mode)
@@ -101,7 +105,13 @@ def test_the_payload_owns_its_streams_but_never_the_null_device(run, rootfs):
 def test_a_stream_on_the_hosts_null_device_moves_to_the_containers(run, rootfs):
     from native_plans import device_directory
 
-    operations = [*root(str(rootfs)), *proc_and_sys(), *device_directory(), Operation("PIVOT"), Operation("REOPEN_NULL")]
+    operations = [
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        *device_directory(),
+        Operation("PIVOT"),
+        Operation("REOPEN_NULL"),
+    ]
     done = run([*operations, *finish(["stat", "-L", "-c", "%d", "/proc/self/fd/0", "/dev/null"])])
     inside, container = done.stdout.split()
     assert inside == container != str(os.stat("/dev/null").st_dev)

@@ -35,4 +35,12 @@ def test_a_usual_container_runs_its_payload(run, rootfs):
     lines = done.stdout.splitlines()
     assert done.status == 7, done.stderr
     assert lines[:2] == ["native-test", "1"]
-    assert {line.split()[4] for line in lines[2:]} >= {"/", "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}
+    assert {line.split()[4] for line in lines[2:]} >= {
+        "/",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/dev/pts",
+        "/dev/shm",
+        "/dev/mqueue",
+    }

@@ -166,9 +166,15 @@ BROKEN_ORDERS = {
     "root never entered": ([*FIRST, *END], "never entered"),
     "no ready": ([*FIRST, PIVOT, *END[1:]], "wrong point"),
     "user before ready": ([*FIRST, PIVOT, Operation("USER"), *END], "wrong point"),
-    "no executable": ([*FIRST, PIVOT, Operation("READY_POINT"), Operation("END_SYNC"), END[-1]], "no executable is looked for"),
+    "no executable": (
+        [*FIRST, PIVOT, Operation("READY_POINT"), Operation("END_SYNC"), END[-1]],
+        "no executable is looked for",
+    ),
     "exec before the end of sync": ([*FIRST, PIVOT, Operation("READY_POINT"), END[-1]], "wrong point"),
-    "gate before the end of sync": ([*FIRST, PIVOT, Operation("READY_POINT"), Operation("WAIT_START"), *END[1:]], "wrong point"),
+    "gate before the end of sync": (
+        [*FIRST, PIVOT, Operation("READY_POINT"), Operation("WAIT_START"), *END[1:]],
+        "wrong point",
+    ),
     "hooks after ready": ([*FIRST, PIVOT, END[0], Operation("HOOKS_POINT"), *END[1:]], "wrong point"),
     "chdir after the end of sync": ([*FIRST, PIVOT, *END[:-1], Operation("CHDIR", "/"), END[-1]], "wrong point"),
     "attach without held": ([*FIRST, ATTACH, PIVOT, *END], "no mount is held"),
@@ -178,11 +184,17 @@ BROKEN_ORDERS = {
     "held at the hooks": ([*FIRST, HELD, Operation("HOOKS_POINT"), ATTACH, PIVOT, *END], "not attached"),
     "two filters": ([*FIRST, PIVOT, END[0], *[Operation("SECCOMP", blob=bytes(8))] * 2, *END[1:]], "comes twice"),
     "filter cut": ([*FIRST, PIVOT, END[0], Operation("SECCOMP", blob=bytes(9)), *END[1:]], "wrong size"),
-    "filter with a listener": ([*FIRST, PIVOT, END[0], Operation("SECCOMP", blob=bytes(8), numbers=(8,)), *END[1:]], "listener"),
+    "filter with a listener": (
+        [*FIRST, PIVOT, END[0], Operation("SECCOMP", blob=bytes(8), numbers=(8,)), *END[1:]],
+        "listener",
+    ),
     "groups cut": ([*FIRST, PIVOT, END[0], Operation("USER", blob=bytes(5)), *END[2:]], "groups is cut"),
     "uid -1": ([*FIRST, PIVOT, END[0], Operation("USER", numbers=(2**32 - 1, 0)), *END[2:]], "out of range"),
     "scheduler cut": ([*FIRST, PIVOT, Operation("SCHEDULER", blob=bytes(20)), *END], "wrong size"),
-    "node mask short": ([*FIRST, PIVOT, Operation("MEMORY_POLICY", blob=bytes(8), numbers=(2, 65)), *END], "shorter than"),
+    "node mask short": (
+        [*FIRST, PIVOT, Operation("MEMORY_POLICY", blob=bytes(8), numbers=(2, 65)), *END],
+        "shorter than",
+    ),
     "two propagations": ([Operation("HOST_PROPAGATION", numbers=(3 << 18,)), FIRST[1], PIVOT, *END], "not one type"),
     "propagation unknown": ([*FIRST, mount("tmpfs", "/x", propagation=1), PIVOT, *END], "not one type"),
     "closing the streams": ([*FIRST, PIVOT, *finish(["true"], close_from=0)], "standard streams"),
@@ -201,7 +213,8 @@ def test_a_plan_that_makes_no_sense_is_refused_before_anything_of_it_runs(launch
 
 
 @pytest.mark.parametrize(
-    ("index", "descriptors", "reason"), [(0, 1, "another mount source"), (2, 0, "another mount source"), (2, 2, "more descriptors")]
+    ("index", "descriptors", "reason"),
+    [(0, 1, "another mount source"), (2, 0, "another mount source"), (2, 2, "more descriptors")],
 )
 def test_an_answer_to_another_question_is_refused(launch, rootfs, index, descriptors, reason):
     one = alive(launch)

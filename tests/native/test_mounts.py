@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,22 @@ from native_plans import (
 MOUNTINFO = ["cat", "/proc/self/mountinfo"]
 
 
-def plan(rootfs: Path, mounts: list[Operation], arguments: list[str], *, after: list[Operation] | None = None, **options: object):
-    return [*root(str(rootfs)), *proc_and_sys(), *mounts, Operation("PIVOT"), *(after or []), *finish(arguments, **options)]
+def plan(
+    rootfs: Path,
+    mounts: list[Operation],
+    arguments: list[str],
+    *,
+    after: list[Operation] | None = None,
+    **options: object,
+):
+    return [
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        *mounts,
+        Operation("PIVOT"),
+        *(after or []),
+        *finish(arguments, **options),
+    ]
 
 
 def mount_at(text: str, target: str) -> tuple[set[str], str, str, str]:
@@ -58,6 +73,10 @@ def mount_at(text: str, target: str) -> tuple[set[str], str, str, str]:
     ],
 )
 def test_a_filesystem_of_each_kind_is_mounted(run, rootfs, kind, options, source):
+    if kind == "cgroup" and not any(
+        line.split()[1] != "0" for line in Path("/proc/cgroups").read_text().splitlines()[1:]
+    ):
+        pytest.skip("this machine has no cgroup v1 hierarchy, and a container may not make the first one")
     done = run(plan(rootfs, [mount(kind, "/mnt/x", options, source=source, attributes=NOSUID | NODEV)], MOUNTINFO))
     attributes, _, found, _ = mount_at(done.stdout, "/mnt/x")
     assert found == kind
@@ -69,6 +88,9 @@ def test_an_overlay_is_mounted(run, rootfs, tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "lower" / "file").write_text("from below\n")
     options = [f"lowerdir={tmp_path}/lower", f"upperdir={tmp_path}/upper", f"workdir={tmp_path}/work"]
+    command = ["unshare", "-m", "mount", "-t", "overlay", "overlay", "-o", ",".join(options), "/mnt"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this machine takes no overlay on its temporary directory")
     done = run(plan(rootfs, [mount("overlay", "/mnt", options)], ["sh", "-c", "cat /mnt/file; echo up > /mnt/new"]))
     assert done.stdout == "from below\n"
     assert (tmp_path / "upper" / "new").read_text() == "up\n"
@@ -79,7 +101,11 @@ def test_an_overlay_is_mounted(run, rootfs, tmp_path):
     [
         (mount("nosuchfs", "/mnt"), "fsopen: unknown filesystem type", 19),
         (mount("tmpfs", "/mnt", ["size=banana"]), "fsconfig size=banana: tmpfs: Bad value for 'size'", 22),
-        (mount("tmpfs", "/mnt", ["nosuchoption"]), "fsconfig nosuchoption: tmpfs: Unknown parameter 'nosuchoption'", 22),
+        (
+            mount("tmpfs", "/mnt", ["nosuchoption"]),
+            "fsconfig nosuchoption: tmpfs: Unknown parameter 'nosuchoption'",
+            22,
+        ),
         (mount("tmpfs", "/mnt", ["uid=" + "1" * 300]), "fsconfig: an option is longer than 255 bytes", 22),
         (mount("ext4", "/mnt", source="/no/such/device"), "fsconfig create ext4", 2),
         (mount("cgroup", "/mnt", ["nosuchcontroller"]), "fsconfig nosuchcontroller", 22),
@@ -150,7 +176,13 @@ def test_tree_attributes_reach_every_mount_of_a_recursive_bind(run, rootfs):
 
 @pytest.mark.parametrize(
     ("propagation", "expected"),
-    [(MS_SHARED, "shared:"), (MS_PRIVATE, ""), (MS_SLAVE, ""), (1 << 17, "unbindable"), (MS_SHARED | MS_REC, "shared:")],
+    [
+        (MS_SHARED, "shared:"),
+        (MS_PRIVATE, ""),
+        (MS_SLAVE, ""),
+        (1 << 17, "unbindable"),
+        (MS_SHARED | MS_REC, "shared:"),
+    ],
 )
 def test_propagation_is_that_of_the_plan(run, rootfs, propagation, expected):
     done = run(plan(rootfs, [mount("tmpfs", "/mnt", propagation=propagation)], MOUNTINFO))
@@ -206,7 +238,9 @@ def test_a_target_on_procfs_is_refused_unless_the_plan_allows_it(run, rootfs, ta
 
 def test_an_allowed_file_of_proc_is_covered(run, rootfs, tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 1 kB\n")
-    done = run(plan(rootfs, [bind(str(tmp_path / "meminfo"), "/proc/meminfo", flags=["ALLOW_PROC"])], ["cat", "/proc/meminfo"]))
+    done = run(
+        plan(rootfs, [bind(str(tmp_path / "meminfo"), "/proc/meminfo", flags=["ALLOW_PROC"])], ["cat", "/proc/meminfo"])
+    )
     assert done.stdout == "MemTotal: 1 kB\n"
 
 
@@ -220,7 +254,12 @@ def test_only_a_whole_procfs_may_be_bound_on_proc(run, rootfs, tmp_path, source)
 
 
 def test_proc_of_the_host_can_be_bound_on_proc(run, rootfs):
-    operations = [*root(str(rootfs)), bind("/proc", "/proc", flags=["ALLOW_PROC", "RECURSIVE"]), Operation("PIVOT"), *finish(["true"])]
+    operations = [
+        *root(str(rootfs)),
+        bind("/proc", "/proc", flags=["ALLOW_PROC", "RECURSIVE"]),
+        Operation("PIVOT"),
+        *finish(["true"]),
+    ]
     assert run(operations).status == 0
 
 
@@ -237,8 +276,13 @@ def test_copy_up_fills_the_tmpfs_with_what_it_covers(run, rootfs):
     os.mkfifo(data / "fifo", 0o640)
     os.mknod(data / "null", 0o20666, os.makedev(1, 3))
     (data / "null").chmod(0o666)
-    script = "cd /data; stat -c '%n %F %a %u:%g %s' file sub sub/deep sub/run fifo null; readlink link; busybox sha256sum file"
-    done = run(plan(rootfs, [mount("tmpfs", "/data", flags=["COPY_UP"])], ["sh", "-c", script + "; rm -rf /data/* && ls /data"]))
+    script = "cd /data; stat -c '%n %F %a %u:%g %s' file sub sub/deep sub/run fifo null; "
+    script += "readlink link; busybox sha256sum file"
+    done = run(
+        plan(
+            rootfs, [mount("tmpfs", "/data", flags=["COPY_UP"])], ["sh", "-c", script + "; rm -rf /data/* && ls /data"]
+        )
+    )
     import hashlib
 
     lines = done.stdout.splitlines()
@@ -256,9 +300,10 @@ def test_cgroup2_that_may_not_be_mounted_is_bound_from_the_host(run, rootfs, tmp
     """Another option set on the one cgroup2 hierarchy is EBUSY or EPERM; the host's then serves."""
     from test_bootstrap import MAP, NEWUSER, source_of
 
+    hierarchy = "/sys/fs/cgroup/unified" if Path("/sys/fs/cgroup/unified").exists() else "/sys/fs/cgroup"
     operations = [
         *root(str(rootfs), flags=["FROM_PARENT"]),
-        mount("cgroup2", "/sys", source="/sys/fs/cgroup/unified", attributes=RDONLY, flags=["FALLBACK_BIND"]),
+        mount("cgroup2", "/sys", source=hierarchy, attributes=RDONLY, flags=["FALLBACK_BIND"]),
         mount("proc", "/proc"),
         Operation("PIVOT"),
         *finish(MOUNTINFO),
@@ -272,7 +317,10 @@ def test_cgroup2_that_may_not_be_mounted_is_bound_from_the_host(run, rootfs, tmp
 
 def test_remount_sets_attributes_of_what_is_there(run, rootfs):
     operations = [mount("tmpfs", "/a"), mount("tmpfs", "/a/b")]
-    after = [Operation("REMOUNT", "/a", numbers=(RDONLY,), flags=["RECURSIVE"]), Operation("REMOUNT", "/", numbers=(RDONLY,))]
+    after = [
+        Operation("REMOUNT", "/a", numbers=(RDONLY,), flags=["RECURSIVE"]),
+        Operation("REMOUNT", "/", numbers=(RDONLY,)),
+    ]
     done = run(plan(rootfs, operations, [*MOUNTINFO], after=after))
     assert all("ro" in mount_at(done.stdout, target)[0] for target in ("/", "/a", "/a/b"))
 
@@ -293,7 +341,13 @@ def test_nodes_keep_mode_and_owner_and_an_equal_one_is_no_error(run, rootfs):
         Operation("FILE", "/d/file", numbers=(0o600,)),
         Operation("FILE", "/d/file", numbers=(0o600,)),
     ]
-    done = run(plan(rootfs, operations, ["stat", "-c", "%F %a %u:%g %t:%T", *(f"/d/{n}" for n in ("pipe", "block", "null", "dir"))]))
+    done = run(
+        plan(
+            rootfs,
+            operations,
+            ["stat", "-c", "%F %a %u:%g %t:%T", *(f"/d/{n}" for n in ("pipe", "block", "null", "dir"))],
+        )
+    )
     assert done.stdout.splitlines() == [
         "fifo 640 7:8 0:0",
         "block special file 600 0:0 7:c8",
@@ -309,7 +363,11 @@ def test_root_propagation_is_set_after_the_pivot(run, rootfs):
 
 
 def mounts_below(path: Path) -> list[str]:
-    return [fields[4] for fields in map(str.split, Path("/proc/self/mountinfo").read_text().splitlines()) if str(path) in fields[4]]
+    return [
+        fields[4]
+        for fields in map(str.split, Path("/proc/self/mountinfo").read_text().splitlines())
+        if str(path) in fields[4]
+    ]
 
 
 @pytest.mark.parametrize("propagation", [MS_SLAVE | MS_REC, MS_PRIVATE | MS_REC, MS_SHARED | MS_REC])

@@ -102,7 +102,9 @@ def test_stage2_does_not_speak_when_stage0_died_before_it_was_announced(launch):
 def test_waiting_for_start_needs_no_parent(launch, rootfs):
     one = launch()
     one.bootstrap()
-    one.give_plan([*root(str(rootfs)), *proc_and_sys(), Operation("PIVOT"), *finish(["echo", "started"], gate=True)], gate=True)
+    one.give_plan(
+        [*root(str(rootfs)), *proc_and_sys(), Operation("PIVOT"), *finish(["echo", "started"], gate=True)], gate=True
+    )
     one.serve()
     one.sock.close()
     time.sleep(0.2)

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 from native_launch import USUAL, ChildFailed
-from native_plans import MS_REC, MS_SLAVE, Operation, bind, finish, mount, proc_and_sys, root
+from native_plans import MS_REC, MS_SLAVE, Operation, bind, finish, proc_and_sys, root
 
 
 def plan(rootfs: Path, settings: list[Operation], arguments: list[str], **options: object) -> list[Operation]:
-    return [Operation("LOOPBACK"), *root(str(rootfs)), *proc_and_sys(), Operation("PIVOT"), *settings, *finish(arguments, **options)]
+    return [
+        Operation("LOOPBACK"),
+        *root(str(rootfs)),
+        *proc_and_sys(),
+        Operation("PIVOT"),
+        *settings,
+        *finish(arguments, **options),
+    ]
 
 
 def test_hostname_and_domainname(run, rootfs):
@@ -66,7 +73,12 @@ def test_a_sysctl_file_that_is_covered_in_the_container_is_still_the_kernels(run
 
 
 def test_a_sysctl_needs_no_proc_in_the_container(run, rootfs):
-    operations = [*root(str(rootfs)), Operation("PIVOT"), Operation("SYSCTL", "kernel/shm_rmid_forced", "1"), *finish(["true"])]
+    operations = [
+        *root(str(rootfs)),
+        Operation("PIVOT"),
+        Operation("SYSCTL", "kernel/shm_rmid_forced", "1"),
+        *finish(["true"]),
+    ]
     assert run(operations).status == 0
 
 
@@ -111,7 +123,9 @@ def test_where_no_procfs_can_be_made_the_visible_one_serves_with_the_same_checks
     one.bootstrap(USUAL | NEWUSER, **MAP)
     one.give_plan(operations)
     if covered:
-        with pytest.raises(ChildFailed, match="SYSCTL: openat2: /proc/sys/kernel/shm_rmid_forced: Invalid cross-device"):
+        with pytest.raises(
+            ChildFailed, match="SYSCTL: openat2: /proc/sys/kernel/shm_rmid_forced: Invalid cross-device"
+        ):
             one.serve(source=source_of(operations, rootfs))
         assert (rootfs / "trap").read_text() == "untouched"
         return
@@ -199,7 +213,9 @@ def refusing(number: int, action: int) -> bytes:
 
 @pytest.mark.parametrize("place", ["before the user change", "last"])
 def test_a_seccomp_filter_is_in_force_in_the_payload(run, rootfs, place):
-    mkdirs = bpf((0x20, 0, 0, 0), (0x15, 1, 0, 83), (0x15, 0, 1, 258), (0x06, 0, 0, 0x50000 | 99), (0x06, 0, 0, 0x7FFF0000))
+    mkdirs = bpf(
+        (0x20, 0, 0, 0), (0x15, 1, 0, 83), (0x15, 0, 1, 258), (0x06, 0, 0, 0x50000 | 99), (0x06, 0, 0, 0x7FFF0000)
+    )
     seccomp = Operation("SECCOMP", blob=mkdirs)
     user = Operation("USER", numbers=(0, 0))
     if place == "last":
@@ -261,7 +277,13 @@ def test_masked_and_read_only_paths(run, rootfs):
         Operation("PIVOT"),
         *(Operation("MASK_PATH", path) for path in covered),
         *(Operation("READONLY_PATH", path) for path in ("/proc/sys", "/missing", "/etc")),
-        *finish(["sh", "-c", "cat /file /file2; ls /dir /dir2; touch /dir/x /etc/x; echo 1 > /proc/sys/kernel/shm_rmid_forced"]),
+        *finish(
+            [
+                "sh",
+                "-c",
+                "cat /file /file2; ls /dir /dir2; touch /dir/x /etc/x; echo 1 > /proc/sys/kernel/shm_rmid_forced",
+            ]
+        ),
     ]
     done = run(operations)
     assert done.stdout == "/dir:\n\n/dir2:\n"
