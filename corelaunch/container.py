@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL
 
 from .api import ProcessHandle
-from .errors import ContainerNotFound, CorelaunchError, DeadlineExceeded, WrongStatus
-from .kernel import pidfd, procfs
-from .process import Process
+from .errors import ContainerNotFound, DeadlineExceeded, WrongStatus
+from .kernel import freezer, procfs
 from .state import journal as journal_file
-from .state import lock
-from .state.journal import Journal
 from .state.ledger import Ledger
 
 TYPE_CHECKING = False
@@ -21,6 +17,7 @@ if TYPE_CHECKING:
 
     from .backends import Placed
     from .bootstrap.stdio import ProcessIO
+    from .process import Process
     from .runtime import Runtime
     from .state.book import Book
 
@@ -77,10 +74,12 @@ class Container:
         ledger = self._ledger.catch_up(*journal_file.read_records(self._directory, self._ledger.offset))
         handle = self._handle()
         if handle is None:
-            return "creating" if lock.read_holder(self._directory) else "stopped"
+            from .state.lock import read_holder
+
+            return "creating" if read_holder(self._directory) else "stopped"
         if not _alive(handle):
             return "stopped"
-        if self._frozen(ledger):
+        if self.frozen:
             return "paused"
         return "running" if ledger.status == "started" else "created"
 
@@ -92,11 +91,12 @@ class Container:
             WrongStatus: it has no living init.
         """
         if self._init is None:
-            handle = self._handle()
-            fd = _open_verified(handle) if handle is not None else -1
-            if handle is None or fd < 0:
+            from .process import find
+
+            found = find(self._handle())
+            if found is None:
                 raise WrongStatus("container not running", where=self.id)
-            self._init = Process(handle.replace(pidfd=fd), child=False)
+            self._init = found
         return self._init
 
     def state(self) -> dict[str, Any]:
@@ -123,7 +123,9 @@ class Container:
 
     def abandoned(self) -> bool:
         """Whether a runtime was killed while it created or deleted this container (what ``gc`` removes)."""
-        if lock.read_holder(self._directory) is not None and self.locked():
+        from .state.lock import read_holder
+
+        if read_holder(self._directory) is not None and self.locked():
             return False
         return self._ledger.status in ("creating", "deleting")
 
@@ -185,18 +187,9 @@ class Container:
         Raises:
             WrongStatus: it is not running.
         """
-        handle = self._handle()
-        shared = not self._has_private_pid_namespace()
-        if number == SIGKILL and (all or shared) and self._kill_cgroup():
-            return
-        if handle is None or not _alive(handle):
-            raise WrongStatus("container not running", where=self.id)
-        if all:
-            self._signal_cgroup(number)
-        else:
-            self.process.signal(number)
-        if number == SIGKILL:
-            self._thaw()
+        from .signalling import send
+
+        send(self, number, everyone=all)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its init to end; see :meth:`Process.wait`."""
@@ -204,8 +197,10 @@ class Container:
 
     def end_shared_pid_namespace(self) -> None:
         """After the init's end: kill what it left, if its pid namespace was not its own and so did not end with it."""
-        if not self._has_private_pid_namespace():
-            self._kill_cgroup()
+        if not self.has_private_pid_namespace:
+            from .signalling import kill_cgroup
+
+            kill_cgroup(self)
 
     def delete(self, force: bool = False) -> None:
         """Remove it and everything that was made for it.
@@ -257,29 +252,20 @@ class Container:
             ContainerNotFound: it has no journal, or was deleted while we waited.
             DeadlineExceeded: somebody else holds it.
         """
-        from .state.book import Book
+        from .state.book import open_book
 
-        try:
-            journal = Journal.open(self._directory)
-        except FileNotFoundError:
-            raise ContainerNotFound(self.id) from None
-        try:
-            lock.take(journal, exclusive=exclusive, wait_seconds=wait_seconds)
-            if not os.path.lexists(journal.path):
-                raise ContainerNotFound(self.id)  # deleted while we waited
-            # Whoever is alone takes what we know already and reads the rest; execs, which are not, read for themselves.
-            ledger = self._ledger if exclusive else Ledger()
-            return Book(self.id, self._directory, journal, ledger.catch_up(*journal.read(ledger.offset)))
-        except BaseException:
-            journal.close()
-            raise
+        # Whoever is alone takes what we know already and reads the rest; execs, which are not, read for themselves.
+        ledger = self._ledger if exclusive else Ledger()
+        return open_book(self.id, self._directory, ledger, exclusive=exclusive, wait_seconds=wait_seconds)
 
     def _handle(self) -> ProcessHandle | None:
         if self._ledger.begin.get("boot_id") != procfs.boot_id():
             return None  # of an earlier boot, or killed before its first record
         return self._ledger.init() if self._ledger.status != "creating" else None
 
-    def _has_private_pid_namespace(self) -> bool:
+    @property
+    def has_private_pid_namespace(self) -> bool:
+        """Whether its processes die with its init; else its cgroup must be killed."""
         return bool(self._ledger.begin.get("namespaces", 0) & CLONE_NEWPID)
 
     def locked(self) -> bool:
@@ -292,38 +278,13 @@ class Container:
             return False
         return False
 
-    def _frozen(self, ledger: Ledger) -> bool:
-        if not ledger.placements:
-            return False
-        backend = self.cgroup()
-        return (
-            backend is not None and "freeze" in backend.manager.features and backend.manager.frozen(backend.placement)
-        )
-
-    def _thaw(self) -> None:
-        """A process in a frozen v1 cgroup gets its SIGKILL only when it is thawed."""
-        backend = self.cgroup()
-        if backend is not None and "freeze" in backend.manager.features:
-            backend.manager.thaw(backend.placement)
-
-    def _kill_cgroup(self) -> bool:
-        backend = self.cgroup()
-        if backend is None or "kill" not in backend.manager.features:
-            return False
-        found = bool(backend.manager.processes(backend.placement))
-        backend.manager.kill(backend.placement)
-        return found
-
-    def _signal_cgroup(self, number: int) -> None:
-        backend = self.cgroup()
-        if backend is None:
-            self.process.signal(number)
-            return
-        for pid in backend.manager.processes(backend.placement):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue  # ended by itself, or by a signal just sent
+    @property
+    def frozen(self) -> bool:
+        """Whether its cgroup is frozen."""
+        for placed in self._ledger.placements.values():
+            if placed.kind == "cgroup_manager":
+                return freezer.frozen(placed.fields["paths"])
+        return False
 
 
 def _alive(handle: ProcessHandle) -> bool:
@@ -333,18 +294,3 @@ def _alive(handle: ProcessHandle) -> bool:
         "X",
         "",
     )
-
-
-def _open_verified(handle: ProcessHandle) -> int:
-    """A pidfd of exactly this process, -1 if it is gone; it cannot change hands after the open."""
-    try:
-        fd = pidfd.open(handle.pid)
-    except ProcessLookupError:
-        return -1
-    if procfs.start_time(handle.pid) != handle.start_time:
-        os.close(fd)
-        return -1
-    return fd
-
-
-__all__ = ["Container", "CorelaunchError"]

@@ -6,7 +6,7 @@ import os
 
 from .api import ProcessHandle
 from .errors import DeadlineExceeded, WrongStatus
-from .kernel import pidfd
+from .kernel import pidfd, procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,3 +82,20 @@ class Process:
             if fd >= 0:
                 os.close(fd)
         self.pidfd = self.master_fd = -1
+
+
+def find(handle: ProcessHandle | None) -> Process | None:
+    """The process that ``handle`` names, opened; None if it is gone.
+
+    The start time is compared after the open: from then on the pidfd cannot change hands.
+    """
+    if handle is None:
+        return None
+    try:
+        fd = pidfd.open(handle.pid)
+    except ProcessLookupError:
+        return None
+    if procfs.start_time(handle.pid) != handle.start_time:
+        os.close(fd)
+        return None
+    return Process(handle.replace(pidfd=fd), child=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from .bootstrap.stdio import ProcessIO
 from .container import Container
 from .errors import ContainerExists, ContainerNotFound, CorelaunchError, Unsupported
 from .state.root import StateRoot
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from .bootstrap.stdio import ProcessIO
+    from .plugins.registry import Registry
     from .preparation import Prepared
     from .process import Process
 
@@ -50,15 +51,26 @@ class Runtime:
         log: Log | None = None,
         trace: Trace | None = None,
     ) -> None:
-        from .plugins.registry import Registry
-
         self.root = StateRoot(root or "")
-        self.registry = Registry()
+        self._registry: Registry | None = None
         self.log: Log = log or _no_log
         self.trace = trace or Trace()
         self.plugins = tuple(plugins)
         self._cgroup_manager = cgroup_manager or ""
         self._rdt_manager = rdt_manager or ""
+
+    @property
+    def registry(self) -> Registry:
+        """The installed plugins; looked for when a verb first needs one."""
+        if self._registry is None:
+            from .plugins.registry import Registry
+
+            self._registry = Registry()
+        return self._registry
+
+    @registry.setter
+    def registry(self, registry: Registry) -> None:
+        self._registry = registry
 
     def create(
         self,
@@ -100,6 +112,7 @@ class Runtime:
             )
         for warning in prepared.warnings:
             self.log("warning", warning)
+        from .bootstrap.stdio import ProcessIO
         from .creation import create
 
         return create(

@@ -6,7 +6,8 @@ import os
 import time
 
 from ..api import Effect, LaunchContext, ProcessHandle
-from ..errors import AlreadyExists, KernelError
+from ..errors import AlreadyExists, ContainerNotFound, KernelError
+from . import lock
 from .journal import Journal
 from .ledger import Ledger
 
@@ -58,6 +59,27 @@ class Book:
     def close(self) -> None:
         """Close the journal, which releases its lock."""
         self.journal.close()
+
+
+def open_book(container_id: str, directory: str, ledger: Ledger, *, exclusive: bool, wait_seconds: float) -> Book:
+    """Open and lock the journal of an existing container, and bring ``ledger`` up to date with it.
+
+    Raises:
+        ContainerNotFound: it has no journal, or was deleted while we waited.
+        DeadlineExceeded: somebody else holds it.
+    """
+    try:
+        journal = Journal.open(directory)
+    except FileNotFoundError:
+        raise ContainerNotFound(container_id) from None
+    try:
+        lock.take(journal, exclusive=exclusive, wait_seconds=wait_seconds)
+        if not os.path.lexists(journal.path):
+            raise ContainerNotFound(container_id)  # deleted while we waited
+        return Book(container_id, directory, journal, ledger.catch_up(*journal.read(ledger.offset)))
+    except BaseException:
+        journal.close()
+        raise
 
 
 class JournalContext(LaunchContext):
