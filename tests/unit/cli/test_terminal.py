@@ -234,7 +234,6 @@ def test_the_proxy_waits_without_spinning(monkeypatch: pytest.MonkeyPatch) -> No
     stdin, feed = os.pipe()
     Proxy(session.master, session.pidfd, stdin, 1).run()
     assert len(rounds) < 20
-    assert select.select([session.pidfd], [], [], 0)[0]
     os.close(stdin)
     os.close(feed)
     assert session.status() == 0
