@@ -19,7 +19,6 @@ from .api import (
     RdtRequest,
 )
 from .errors import CorelaunchError
-from .networks import check_names
 from .records import Record
 
 TYPE_CHECKING = False
@@ -111,7 +110,10 @@ def choose(
         strategy: NetworkStrategy = registry.load("network_strategy", request.type)
         owner = f"network_strategy:{request.type}:{request.index}"
         placed.append(_place(registry, owner, "network_strategy", request.type, strategy, request))
-    check_names([network.placement for network in placed])
+    if placed:
+        from .networks import check_names
+
+        check_names([network.placement for network in placed])
     return Backends(cgroup, rdt, placed)
 
 

@@ -6,7 +6,6 @@ import os
 import time
 
 from . import lifecycle, teardown
-from .bootstrap.handover import send_console, write_pid_file
 from .bootstrap.init_process import InitProcess
 from .container import Container
 from .errors import ConfigError, CorelaunchError
@@ -58,11 +57,15 @@ def create(
         _observe(runtime, book, "creating")
         lifecycle.create(launch, process, io, lambda ready: _save_state(book, ready))
         if console_socket:
+            from .bootstrap.handover import send_console
+
             send_console(console_socket, process.master_fd)
             os.close(process.master_fd)
             process.master_fd = -1
         _observe(runtime, book, "created", process.pid)
         if pid_file:
+            from .bootstrap.handover import write_pid_file
+
             write_pid_file(pid_file, process.pid)  # last: conmon takes its existence for success
     except BaseException as error:
         _undo_failed(runtime, launch, process, error)

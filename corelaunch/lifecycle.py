@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 
-from . import oci_hooks
 from .bootstrap.init_process import InitProcess
 from .bootstrap.stdio import open_fifos
 from .errors import ChildError, CorelaunchError, KernelError, PluginError
@@ -232,6 +231,8 @@ def run_hooks(
     book: Book, moment: str, hooks: Sequence[Mapping[str, Any]], state: Mapping[str, Any], bundle: str
 ) -> None:
     """Run the OCI hooks of one moment, each journaled before it may run."""
+    from . import oci_hooks
+
     oci_hooks.run(moment, hooks, state, bundle, lambda hook: book.process("hook", hook, process_group=hook.pid))
 
 

@@ -9,9 +9,6 @@ import os
 
 from . import backends as backend_choice
 from .errors import ConfigError
-from .kernel import seccomp
-from .networks import ANNOTATION
-from .networks import requests as network_requests
 from .plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
@@ -23,9 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from .api import NetworkRequest
     from .backends import Backends
     from .plan import Plan
     from .plugins.registry import Registry
+
+
+#: As ``corelaunch.networks.ANNOTATION``, which is imported only for containers that ask for networks.
+NETWORKS_ANNOTATION = "org.corelaunch.networks"
 
 
 class Prepared(Record):
@@ -66,7 +68,7 @@ def prepare(
         registry,
         container_id,
         config,
-        network_requests(container_id, networks),
+        _network_requests(container_id, networks),
         cgroup_manager=cgroup_manager,
         rdt_manager=rdt_manager,
     )
@@ -87,16 +89,28 @@ def prepare(
         bundle=bundle.path,
     )
     warnings = [*warnings, *plan.warnings]
-    if ANNOTATION in (config.get("annotations") or {}):
+    if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
-        warnings.append(f"annotation {ANNOTATION} is ignored: no network type is permitted to it; use --network")
+        warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
     return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings))
 
 
 def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
     """The config's seccomp profile as BPF and flags, None without one."""
     profile = (config.get("linux") or {}).get("seccomp")
-    return seccomp.compile(profile) if profile else None
+    if not profile:
+        return None
+    from .kernel import seccomp
+
+    return seccomp.compile(profile)
+
+
+def _network_requests(container_id: str, networks: Sequence[str | Mapping[str, Any]]) -> Sequence[NetworkRequest]:
+    if not networks:
+        return ()
+    from .networks import requests
+
+    return requests(container_id, networks)
 
 
 def _has_own_network(config: Mapping[str, Any]) -> bool:
