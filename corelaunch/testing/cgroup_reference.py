@@ -17,6 +17,7 @@ from corelaunch.api import (
     CgroupRequest,
     CgroupStats,
     ConfigError,
+    DeadlineExceeded,
     Effect,
     KernelError,
     LaunchContext,
@@ -108,7 +109,7 @@ class ReferenceCgroupManager(CgroupManager):
 
     def kill(self, placement: CgroupPlacement) -> None:
         """cgroup.kill, and thaw, as v1 kills no frozen process; again until nobody is left."""
-        while True:
+        for _ in range(500):
             try:
                 self.files.write(f"{placement.paths['']}/cgroup.kill", "1")
                 self.thaw(placement)
@@ -121,6 +122,7 @@ class ReferenceCgroupManager(CgroupManager):
             if not self.processes(placement):
                 return
             time.sleep(0.002)
+        raise DeadlineExceeded("cannot kill processes of cgroup", where=next(iter(placement.paths.values())))
 
     def stats(self, placement: CgroupPlacement) -> CgroupStats:
         """What the two controllers tell."""

@@ -11,6 +11,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from corelaunch.api import (
@@ -100,11 +101,9 @@ class Subject:
 
     def end(self) -> None:
         """Kill it, with what it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGCONT)
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(PATIENCE)
         self._input.close()
         self._output.close()
@@ -247,7 +246,8 @@ class Stage:
             later.close()
         for path in dict.fromkeys(self._directories):
             for pid in self._below(path, self.files.processes):
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
             if os.path.exists(f"{path}/freezer.state"):
                 self.files.write(f"{path}/freezer.state", "THAWED")
         self.end_processes()

@@ -106,7 +106,8 @@ class FakeCgroups:
         """Directory -> pids, of one moment: each process is where it, or else its nearest ancestor, was put."""
         recorded = self._recorded(hierarchy)
         found: dict[str, list[int]] = {}
-        parents = _living() if recorded else {}
+        # Whoever started the others is gone with the last of them: then there is nobody to look for.
+        parents = _living() if any(map(_is_living, recorded)) else {}
         for pid in parents:
             ancestor = pid
             while ancestor and ancestor not in recorded:
