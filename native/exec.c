@@ -24,6 +24,15 @@ static char **fill_vector(char **vector, const char *list, uint64_t count)
     return vector;
 }
 
+static uint32_t payload_uid(const struct init *init)
+{
+    for (uint32_t i = 0; i < init->plan.count; i++) {
+        if (init->plan.records[i].code == CL_OP_USER)
+            return (uint32_t)init->plan.records[i].number[0];
+    }
+    return (uint32_t)syscall(SYS_geteuid);
+}
+
 /* HOME counts as missing when it is empty, as in runc. One that is there is replaced in its place. */
 static char **add_home(struct init *init, char **end)
 {
@@ -36,7 +45,7 @@ static char **add_home(struct init *init, char **end)
                 return end;
         }
     }
-    fill_home(init, (uint32_t)syscall(SYS_geteuid));
+    fill_home(init, payload_uid(init));
     if (place) {
         *place = init->home;
         return end;
@@ -46,10 +55,10 @@ static char **add_home(struct init *init, char **end)
 }
 
 /*
- * Lays out argv and envp while mmap and /etc/passwd can still be reached. The vectors are as long as the plan says,
- * which has no useful bound for the stack.
+ * Lays out argv and envp while /etc/passwd can still be reached: before the parent sets limits, before a seccomp
+ * filter. The vectors are as long as the plan says, which has no useful bound for the stack.
  */
-void prepare_exec(struct init *init)
+static void prepare_exec(struct init *init)
 {
     const struct cl_record *record = exec_record(init);
     uint64_t arguments = record->number[0];
@@ -66,9 +75,24 @@ void prepare_exec(struct init *init)
         add_home(init, end);
 }
 
+/*
+ * What was inherited is marked before anything else is done, what we open is close-on-exec from the start. So a filter
+ * that does not know close_range (it is from 5.9) may refuse the second time, in its place in the plan.
+ */
+void close_inherited(struct init *init)
+{
+    for (uint32_t i = 0; i < init->plan.count; i++) {
+        const struct cl_record *record = &init->plan.records[i];
+        if (record->code == CL_OP_CLOSE_FDS &&
+            sys_close_range((unsigned)record->number[0], ~0u, CL_CLOSE_RANGE_CLOEXEC) < 0)
+            fail_call(init, "", "close_range");
+    }
+}
+
 void op_close_fds(struct init *init, const struct cl_record *record)
 {
-    if (sys_close_range((unsigned)record->number[0], ~0u, CL_CLOSE_RANGE_CLOEXEC) < 0)
+    if (sys_close_range((unsigned)record->number[0], ~0u, CL_CLOSE_RANGE_CLOEXEC) < 0 && errno != ENOSYS &&
+        errno != EPERM)
         fail_call(init, "", "close_range");
 }
 
@@ -82,6 +106,7 @@ void op_hooks_point(struct init *init, const struct cl_record *record)
 void op_ready_point(struct init *init, const struct cl_record *record)
 {
     (void)record;
+    prepare_exec(init);
     sync_send(init, CL_MSG_READY, NULL, 0, -1);
     sync_receive(init, CL_MSG_RUN, NULL, 0, NULL, 0);
 }

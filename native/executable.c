@@ -90,5 +90,4 @@ void op_find_executable(struct init *init, const struct cl_record *record)
     } else if (!*name || !search(init, name, record_text(init, record, 1))) {
         refuse(init, name, ": executable file not found in $PATH", "", 0);
     }
-    prepare_exec(init);
 }

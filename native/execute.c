@@ -96,6 +96,7 @@ static void open_root(struct init *init)
 _Noreturn void execute_plan(struct init *init)
 {
     check_gate(init);
+    close_inherited(init);
     open_root(init);
     for (uint32_t i = 0; i < init->plan.count; i++) {
         init->index = i;

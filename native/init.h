@@ -132,7 +132,7 @@ void write_procfs(struct init *init, int procfs, const char *path, const char *v
 void write_own_proc(struct init *init, const char *name, const char *value);
 
 /* exec.c */
-void prepare_exec(struct init *init);
+void close_inherited(struct init *init);
 
 
 /* passwd.c: home directory of uid in the text of a passwd file; false if there is none. */

@@ -97,6 +97,20 @@ def test_the_terminal_of_a_second_process_is_of_the_containers_devpts(launch, ro
     assert read_all(second.fds["master"]) == "/dev/pts/0\n"
 
 
+def test_a_terminal_in_a_user_namespace(launch, rootfs):
+    from test_bootstrap import MAP, NEWUSER, USUAL, mapped_plan, source_of
+
+    operations = mapped_plan(rootfs, ["sh", "-c", "busybox tty; stat -L -c %t:%T /dev/console; stat -c %u /dev/pts/0"])
+    at = next(i for i, operation in enumerate(operations) if operation.name == "PIVOT")
+    operations.insert(at + 1, Operation("CONSOLE", numbers=(24 << 16 | 80,), flags=["BIND_CONSOLE"]))
+    one = launch()
+    one.bootstrap(USUAL | NEWUSER, **MAP)
+    one.give_plan(operations)
+    one.serve(source=source_of(operations, rootfs))
+    assert one.exec_error() is None
+    assert read_all(one.fds["master"]).splitlines() == ["/dev/pts/0", "88:0", "0"]
+
+
 def fake_pts(rootfs: Path, kind: str) -> list[Operation]:
     operations: list[Operation] = []
     (rootfs / "dev" / "pts").mkdir()

@@ -227,6 +227,35 @@ def test_a_seccomp_filter_is_in_force_in_the_payload(run, rootfs, place):
     assert not (rootfs / "x").exists()
 
 
+@pytest.mark.parametrize("errno", [1, 38])
+def test_a_filter_that_is_older_than_our_system_calls_changes_nothing(launch, rootfs, errno):
+    """As runc's order has it without no_new_privs: before the user change. Old profiles refuse what they do not know."""
+    program = [
+        (0x20, 0, 0, 0),
+        (0x35, 0, 2, 434),
+        (0x25, 1, 0, 500),
+        (0x06, 0, 0, 0x50000 | errno),
+        (0x06, 0, 0, 0x7FFF0000),
+    ]
+    (rootfs / "work").mkdir()
+    identity = [
+        Operation("SECCOMP", blob=bpf(*program)),
+        Operation("CHDIR", "/work", flags=["TENTATIVE"]),
+        Operation("USER", numbers=(1000, 1000)),
+        Operation("CHDIR", "/work"),
+    ]
+    leak = os.open("/", os.O_RDONLY)
+    one = launch(leak)
+    os.close(leak)
+    one.bootstrap()
+    script = "echo $HOME $PWD; ls /proc/self/fd"
+    one.give_plan(plan(rootfs, [], ["sh", "-c", script], identity=identity, environment=["PATH=/bin"]))
+    one.serve()
+    assert one.exec_error() is None
+    one.wait()
+    assert one.stdout.split() == ["/home/user", "/work", "0", "1", "2", "3"]
+
+
 def test_after_the_gate_a_filter_needs_to_let_only_four_calls_pass(launch, rootfs):
     """read, write, close and execve: with everything else killed the payload is still reached, and dies of its own."""
     allowed = [0, 1, 3, 59]
