@@ -229,7 +229,7 @@ def test_a_seccomp_filter_is_in_force_in_the_payload(run, rootfs, place):
 
 @pytest.mark.parametrize("errno", [1, 38])
 def test_a_filter_that_is_older_than_our_system_calls_changes_nothing(launch, rootfs, errno):
-    """As runc's order has it without no_new_privs: before the user change. Old profiles refuse what they do not know."""
+    """Without no_new_privs it is loaded before the user change, and old profiles refuse what they do not know."""
     program = [
         (0x20, 0, 0, 0),
         (0x35, 0, 2, 434),
