@@ -24,7 +24,7 @@ def contract_class(kind: str, name: str, contract: str, fixture: str) -> type:
 
         return Registry().load(kind, name)
 
-    words = "".join(word.title() for word in name.replace("-", "_").split("_"))
+    words = "".join(word.title() for word in f"{name}_{kind}".replace("-", "_").split("_"))
     return type(
         f"Test{words}", (base,), {fixture: pytest.fixture(implementation, name=fixture), "__doc__": base.__doc__}
     )

@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from _pytest.terminal import TerminalReporter
 
 #: Kind of plugin -> its contract, and the fixture that gives the implementation.
@@ -91,17 +90,20 @@ class InstalledPlugins(pytest.Module):
     """A module with one contract class for each plugin that was asked for."""
 
     def _getobj(self) -> ModuleType:
-        from corelaunch.testing import installed_plugins
+        from corelaunch.testing.installed_plugins import contract_class
 
-        return installed_plugins
-
-    def collect(self) -> Iterator[pytest.Collector]:
-        """One class for each plugin that was asked for, whatever the author's ``python_classes`` says."""
+        module = ModuleType("installed_plugins")
         for choice in self.config.getoption("--corelaunch-contract"):
             kind, _, name = choice.partition(":")
-            path, fixture = CONTRACTS[kind]
-            cls = self.obj.contract_class(kind, name, path, fixture)
-            yield pytest.Class.from_parent(self, name=cls.__name__, obj=cls)
+            cls = contract_class(kind, name, *CONTRACTS[kind])
+            setattr(module, cls.__name__, cls)
+        return module
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        """Every class, whatever the author's ``python_classes`` says."""
+        for name, value in vars(self.obj).items():
+            if isinstance(value, type):
+                yield pytest.Class.from_parent(self, name=name, obj=value)
 
 
 @pytest.hookimpl(wrapper=True)
