@@ -10,6 +10,10 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# A build runs in an isolated environment that does not see the checkout.
+sys.path.insert(0, HERE)
+from corelaunch import code_pack  # noqa: E402
+
 FRONT = os.path.join("native", "build", "corelaunch")
 
 
@@ -22,10 +26,18 @@ class BuildNative(build_ext):
         package = os.path.join(HERE if self.inplace else os.path.abspath(self.build_lib), "corelaunch")
         build_program("build-init.sh", os.path.join(package, "_libexec", "corelaunch-init"))
         build_program("build-front.sh", os.path.join(HERE, FRONT))
+        if not self.inplace:
+            self.write_pack(package)
+
+    def write_pack(self, package: str) -> None:
+        """Write the modules into one file for the command; build_py has put them there before."""
+        with open(os.path.join(package, "_libexec", code_pack.file_name()), "wb") as pack:
+            pack.write(code_pack.build(package))
 
     def get_outputs(self) -> list[str]:
         """Also name the program, so that uninstalling removes it."""
-        return [*super().get_outputs(), os.path.join(self.build_lib, "corelaunch", "_libexec", "corelaunch-init")]
+        names = ("corelaunch-init", code_pack.file_name())
+        return [*super().get_outputs(), *(os.path.join(self.build_lib, "corelaunch", "_libexec", n) for n in names)]
 
 
 def build_program(script: str, target: str) -> None:

@@ -1,67 +1,15 @@
 """Entry of the command `corelaunch`: the static front runs this file with ``python3 -I -S``.
 
-So no environment variable, user site, ``.pth`` file or working directory has a say in what is imported (plugin
-hijacks: PYTHONPATH, HOME, the bundle as working directory). The directory that this package is installed in is put
-behind the standard library, and nothing else is.
+Python compiles this file anew each time, so it is short: it puts the directory that this package is installed in
+behind the standard library, and goes on in ``isolated``.
 """
 
-from __future__ import annotations
-
-import posix
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-_WRITABLE_BY_OTHERS = 0o022
-_STICKY = 0o1000
-
-
-def start(directories: list[str]) -> NoReturn:
-    """Run the command line of this process with these directories on the import path, and exit.
-
-    Args:
-        directories: absolute paths; the first is the one that this package is in.
-    """
-    if not (sys.flags.isolated and sys.flags.no_site):
-        _fail("start it with the installed command, not with python -m (the environment could choose what is run)")
-    if posix.geteuid() == 0:
-        for directory in (f"{directories[0]}/corelaunch", *directories):
-            _require_safe(directory)
-    sys.path.extend(directories)
-    sys.argv[0] = "corelaunch"
-    try:
-        from corelaunch.cli.main import entry
-    except ImportError as error:
-        _fail(f"the installation is broken: {error}")
-    entry()
-
-
-def _require_safe(directory: str) -> None:
-    """Refuse a directory where somebody else could put or exchange a module that root would run.
-
-    Its parents count too: who may rename a directory may exchange it. In a sticky one (/tmp) nobody can.
-    """
-    path = directory
-    while True:
-        try:
-            status = posix.stat(path)
-        except OSError as error:
-            _fail(f"{path}: {error.strerror}")
-        if status.st_mode & _WRITABLE_BY_OTHERS and (path == directory or not status.st_mode & _STICKY):
-            _fail(f"{path} is writable by its group or by everybody; root runs code from there: chmod go-w it")
-        if path == directory and status.st_uid not in (0, posix.geteuid()):
-            _fail(f"{path} belongs to user {status.st_uid}; root runs code from there: chown it to root")
-        if path == "/":
-            return
-        path = path.rpartition("/")[0] or "/"
-
-
-def _fail(why: str) -> NoReturn:
-    posix.write(2, f"corelaunch: cannot start: {why}\n".encode("utf-8", "replace"))
-    posix._exit(1)
-
-
 if __name__ == "__main__":
-    start([__file__.rpartition("/corelaunch/")[0]])
+    site = __file__.rpartition("/corelaunch/")[0]
+    sys.path.append(site)
+
+    from corelaunch.isolated import start
+
+    start([site], packed=True)

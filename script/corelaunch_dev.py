@@ -8,7 +8,7 @@ import sys
 root = sys.argv.pop(1)
 sys.path.append(root)
 
-from corelaunch.__main__ import start  # noqa: E402
+from corelaunch.isolated import start  # noqa: E402
 
 sys.path.remove(root)
 start([root, *sorted(glob.glob(f"{root}/plugins/*")), *glob.glob(f"{root}/.venv/lib/python3.*/site-packages")])

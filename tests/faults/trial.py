@@ -152,10 +152,13 @@ def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Out
     rig.write_config(container_id, verb.payload)
     scope = rig.scope(container_id)
     before = residue.snapshot(scope)
-    _prepare(rig, verb, container_id)
-    outcome, report.struck = blow(container_id)
-    deleted = rig.run(rig.verb("delete", "--force", container_id))
-    left = residue.settle(scope, before, 1.0)
+    try:
+        _prepare(rig, verb, container_id)
+        outcome, report.struck = blow(container_id)
+        deleted = rig.run(rig.verb("delete", "--force", container_id))
+        left = residue.settle(scope, before, 1.0)
+    finally:
+        rig.clean(container_id, before)
     report.faults += ["hang"] if outcome.hung or deleted.hung else []
     report.faults += ["delete"] if deleted.code != 0 else []
     report.faults += ["traceback"] if "Traceback (most recent call last)" in outcome.text + deleted.text else []
@@ -163,10 +166,8 @@ def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Out
     report.kinds = list(left.kinds())
     if report.faults:
         report.residue = str(left)
-        report.text = (
-            f"{verb.name}: {outcome.code} {outcome.text[-1500:]}\ndelete --force: {deleted.code} {deleted.text[-1500:]}"
-        )
-    rig.clean(container_id, before)
+        report.text = f"{verb.name}: {outcome.code} {outcome.text[-1500:]}\n"
+        report.text += f"delete --force: {deleted.code} {deleted.text[-1500:]}"
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

@@ -24,7 +24,7 @@ posix._exit = exit_and_tell  # type: ignore[assignment]
 sys.argv[1:] = words
 sys.path.append(directories.split(":")[0])
 
-from corelaunch.__main__ import start  # noqa: E402
+from corelaunch.isolated import start  # noqa: E402
 
 sys.path.pop()
 start(directories.split(":"))

@@ -7,7 +7,7 @@ from typing import Any
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "records", "hookspecs"),
+    ("errors", "records", "hookspecs", "code_pack"),
     ("api", "jsontext", "log", "trace", "terminal"),
     ("_native", "_seccomp"),
     ("kernel",),
@@ -22,9 +22,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "process",
         "teardown",
     ),
-    ("container", "creation", "deletion", "execution", "starting"),
+    ("container", "creation", "deletion", "execution", "signalling", "starting"),
     ("runtime",),
     ("cli",),
+    ("isolated",),
     ("__main__",),
 )
 
