@@ -2,27 +2,19 @@
 
 import os
 
-from corelaunch.api import (
-    CgroupManager,
-    CgroupPlacement,
-    ConfigError,
-    KernelError,
-    Unsupported,
-    cgroup_hierarchies,
-    hookimpl,
-)
+import corelaunch.api as api
 
 corelaunch_api = 1
 
 
-class FlatCgroupManager(CgroupManager):
+class FlatCgroupManager(api.CgroupManager):
     def place(self, request):
         if request.path:
-            raise ConfigError("flat chooses the path itself", where="linux.cgroupsPath", why=repr(request.path))
-        for hierarchy in cgroup_hierarchies():
+            raise api.ConfigError("flat chooses the path itself", where="linux.cgroupsPath", why=repr(request.path))
+        for hierarchy in api.cgroup_hierarchies():
             if hierarchy.version == 2:
-                return CgroupPlacement({"": f"{hierarchy.mountpoint}/flat-{request.container_id}"})
-        raise Unsupported("flat needs cgroup v2", why="no unified hierarchy is mounted")
+                return api.CgroupPlacement({"": f"{hierarchy.mountpoint}/flat-{request.container_id}"})
+        raise api.Unsupported("flat needs cgroup v2", why="no unified hierarchy is mounted")
 
     def create(self, placement, request, process, ctx):
         ctx.directory("cgroup", placement.paths[""])
@@ -33,7 +25,7 @@ class FlatCgroupManager(CgroupManager):
             with open(path, "w") as file:
                 file.write(str(process.pid))
         except OSError as error:
-            raise KernelError.of("cannot add process to cgroup", error, where=path) from error
+            raise api.KernelError.of("cannot add process to cgroup", error, where=path) from error
 
     def processes(self, placement):
         pids = []
@@ -50,9 +42,9 @@ class FlatCgroupManager(CgroupManager):
                     for directory, _, _ in os.walk(path, topdown=False):
                         os.rmdir(directory)
                 except OSError as error:
-                    raise KernelError.of("cannot remove cgroup", error, where=path) from error
+                    raise api.KernelError.of("cannot remove cgroup", error, where=path) from error
 
 
-@hookimpl
+@api.hookimpl
 def corelaunch_cgroup_manager():
     return FlatCgroupManager()
