@@ -197,6 +197,12 @@ class Stage:
                     self.files.write(f"{path}/inside/{name}", self.files.read(f"{path}/{name}"))
             self.files.write(f"{path}/inside/cgroup.procs", str(subject.pid))
 
+    def make_foreign(self, path: str) -> None:
+        """Make a cgroup, and its parents, as somebody else would."""
+        if not os.path.isdir(os.path.dirname(path)):
+            self.make_foreign(os.path.dirname(path))
+        self.files.mkdir(path)
+
     def end_processes(self) -> None:
         """Kill every process of the test."""
         for subject in self._subjects:

@@ -1,4 +1,4 @@
-"""The reference cgroup manager keeps the contract, on a fake of the cgroup files and on those of this host."""
+"""The reference managers keep the contract: on a fake of the cgroup files, on those of this host, with a process first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from corelaunch.testing.cgroup_kernel import KernelCgroups
 from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
 from corelaunch.testing.cgroup_stage import CgroupFiles
 from corelaunch.testing.fake_cgroup import FakeCgroups
+from corelaunch.testing.scope_manager import ScopeManager
 
 
 class TestOnFakeFiles(CgroupManagerContract):
@@ -28,3 +29,10 @@ class TestOnTheKernelsFiles(CgroupManagerContract):
     @pytest.fixture
     def manager(self) -> ReferenceCgroupManager:
         return ReferenceCgroupManager(KernelCgroups())
+
+
+@pytest.mark.needs_root
+class TestScopes(CgroupManagerContract):
+    @pytest.fixture
+    def manager(self) -> ScopeManager:
+        return ScopeManager()
