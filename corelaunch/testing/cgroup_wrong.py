@@ -179,11 +179,11 @@ class NotesFrozen(ReferenceCgroupManager):
         return getattr(self, "_state", False)
 
 
-class KillsTheList(ReferenceCgroupManager):
-    """Kills the processes that it has listed, once, and does not wait."""
+class KillsOne(ReferenceCgroupManager):
+    """Takes the youngest process for the only one."""
 
     def kill(self, placement: CgroupPlacement) -> None:
-        for pid in self.processes(placement)[:1]:
+        for pid in self.processes(placement)[-1:]:
             os.kill(pid, 9)
 
 

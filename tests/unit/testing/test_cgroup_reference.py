@@ -1,4 +1,4 @@
-"""The reference managers keep the contract: on a fake of the cgroup files, on those of this host, with a process first."""
+"""The reference managers keep the contract: on fake cgroup files, on those of this host, with a process first."""
 
 from __future__ import annotations
 

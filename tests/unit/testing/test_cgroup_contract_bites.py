@@ -1,0 +1,216 @@
+"""The cgroup contract is tested itself: the reference passes, each wrong manager fails for its own reason.
+
+All of them run in one pytest of their own, on fake cgroup files (so without root); the tests here read its report.
+To save time a wrong manager plays only the parts of the contract that its mistake is about.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+import pytest
+
+from corelaunch.testing import cgroup_wrong as wrong
+from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
+
+PLUGIN = "corelaunch.testing.pytest_plugin"
+Report = Mapping[str, Mapping[str, str]]
+
+#: Wrong manager -> parts of the contract that it plays, promises that it breaks (without "test_"), words of a reason.
+WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
+    wrong.RandomPlaces: ("Placing", {"place_answers_the_same_to_the_same_request"}, "CgroupPlacement("),
+    wrong.OneForAll: ("Placing", {"place_gives_each_container_its_own_cgroup"}, "two containers share"),
+    wrong.MakesWhilePlacing: ("Placing", {"place_changes_nothing"}, "place made"),
+    wrong.Climbs: ("Placing", {"a_path_with_dotdot_is_refused"}, "DID NOT RAISE"),
+    wrong.InventsFeatures: ("Placing", {"features_are_known_words"}, "teleport"),
+    wrong.MakesSecretly: (
+        "Creating",
+        {
+            "create_announces_all_that_it_makes",
+            "create_leaves_a_foreign_cgroup_of_its_name_untouched",
+            "create_that_is_killed_at_any_moment_can_be_undone[after]",
+            "create_that_is_killed_at_any_moment_can_be_undone[before]",
+            "create_works_again_after_destroy",
+        },
+        "made without announcing it",
+    ),
+    wrong.AnnouncesTooLate: (
+        "Creating",
+        {
+            "create_announces_before_it_makes_and_tells_the_truth",
+            "create_that_is_killed_at_any_moment_can_be_undone[before]",
+        },
+        "was announced as absent, but something was there already",
+    ),
+    wrong.NeverConfirms: ("Creating", {"create_confirms_what_it_made"}, "never confirmed"),
+    wrong.TakesOver: (
+        "Creating",
+        {"create_leaves_a_foreign_cgroup_of_its_name_untouched", "a_second_container_of_the_same_cgroup_is_refused"},
+        "DID NOT RAISE",
+    ),
+    wrong.OnlyOnce: ("Creating", {"create_works_again_after_destroy"}, "cgroup exists already"),
+    wrong.ForgetsUnconfirmed: (
+        "Creating",
+        {"create_that_is_killed_at_any_moment_can_be_undone[before]"},
+        "killed at event 2, destroy left",
+    ),
+    wrong.JoinsOneHierarchy: ("Joining", {"add_process_joins_in_every_hierarchy"}, "is not in"),
+    wrong.IgnoresTheDead: ("Joining", {"add_process_that_is_gone_is_an_error"}, "DID NOT RAISE"),
+    wrong.LosesErrno: ("Joining", {"add_process_that_is_gone_is_an_error"}, "the error has errno 0"),
+    wrong.ListsTheTop: ("Joining", {"processes_lists_children_and_cgroups_inside"}, "are inside, listed are"),
+    wrong.ListsTwice: (
+        "Joining",
+        {"add_process_that_is_there_already_is_no_error", "processes_lists_children_and_cgroups_inside"},
+        "listed twice",
+    ),
+    wrong.NotesFrozen: (
+        "Freezing",
+        {"freeze_stops_every_process_until_thaw", "freeze_of_a_cgroup_that_is_gone_is_an_error"},
+        "a process goes on after freeze has returned",
+    ),
+    wrong.KillsOne: (
+        "Killing",
+        {"kill_leaves_no_process_here_and_inside", "kill_wins_against_a_process_that_forks"},
+        "kill returned while processes were left",
+    ),
+    wrong.RoundsLimits: (
+        "Limiting",
+        {
+            "a_limit_reads_back_from_the_kernel",
+            "a_property_that_is_absent_stays_as_it_is",
+            "limits_change_while_processes_run",
+        },
+        "'64' == '17'",
+    ),
+    wrong.ResetsTheRest: ("Limiting", {"a_property_that_is_absent_stays_as_it_is"}, "'max' == '17'"),
+    wrong.SwallowsErrors: (
+        "Limiting Unclaimed",
+        {
+            "a_limit_that_cannot_be_set_is_an_error",
+            "limits_of_a_cgroup_that_is_gone_are_an_error",
+            "an_unclaimed_operation_is_refused[devices]",
+        },
+        "DID NOT RAISE",
+    ),
+    wrong.PretendsStats: ("Unclaimed", {"an_unclaimed_operation_is_refused[stats]"}, "was not refused: it returned"),
+    wrong.ZerosForGone: ("Measuring", {"stats_of_a_cgroup_that_is_gone_are_an_error"}, "DID NOT RAISE"),
+    wrong.FailsWhenGone: (
+        "ComingDown",
+        {"destroy_twice_is_harmless", "destroy_leaves_a_foreign_cgroup_that_took_the_name_since"},
+        "no such file or directory",
+    ),
+    wrong.DestroysByName: (
+        "ComingDown",
+        {"destroy_leaves_a_foreign_cgroup_that_took_the_name_since"},
+        "though it was somebody else's",
+    ),
+    wrong.DestroysByPlacement: (
+        "ComingDown",
+        {"destroy_goes_by_the_effects_alone", "destroy_leaves_a_foreign_cgroup_that_took_the_name_since"},
+        "removed without an effect that says it is ours",
+    ),
+    wrong.ForgetsTheInside: (
+        "ComingDown",
+        {"destroy_removes_what_the_container_nested_inside"},
+        "device or resource busy",
+    ),
+    wrong.KillsUnconfirmed: (
+        "ComingDown",
+        {"destroy_leaves_processes_of_an_unconfirmed_cgroup_alone"},
+        "never confirmed to be ours",
+    ),
+    wrong.RemembersInMemory: (
+        "ComingDown",
+        {
+            "destroy_in_a_later_process_needs_only_the_journal",
+            "destroy_leaves_processes_of_an_unconfirmed_cgroup_alone",
+        },
+        "the later process does not see",
+    ),
+}
+
+CONTRACTS = """
+import pytest
+from corelaunch.testing import CgroupManagerContract, cgroup_reference, cgroup_wrong
+from corelaunch.testing.fake_cgroup import FakeCgroups
+
+class OnFakeFiles(CgroupManagerContract):
+    @pytest.fixture
+    def cgroup_files(self, tmp_path):
+        return FakeCgroups(tmp_path)
+
+def contract(manager, parts):
+    fixture = pytest.fixture(lambda self, cgroup_files: manager(cgroup_files), name="manager")
+    return type(f"Test{manager.__name__}", (OnFakeFiles,), {"manager": fixture, "parts": parts})
+
+for name, parts in PARTS.items():
+    manager = getattr(cgroup_wrong, name)
+    globals()[f"Test{name}"] = contract(manager, parts)
+
+class TestForgotten(CgroupManagerContract):
+    parts = "Placing"
+"""
+
+CONFTEST = """
+def pytest_collection_modifyitems(items):
+    items[:] = [i for i in items if i.function.__qualname__.split(".")[0] in getattr(i.cls, "parts", "")]
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Class of the manager -> promise -> "" (kept), "skipped", or the failure's text."""
+    directory = tmp_path_factory.mktemp("contract")
+    parts = {manager.__name__: parts for manager, (parts, _, _) in WRONG.items()}
+    (directory / "test_contracts.py").write_text(f"PARTS = {parts!r}\n{CONTRACTS}")
+    (directory / "conftest.py").write_text(CONFTEST)
+    xml = directory / "report.xml"
+    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:corelaunch", "-p", PLUGIN]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(map(os.path.abspath, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"--rootdir={directory}", f"--junitxml={xml}", str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=environment,
+        cwd=directory,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    found: dict[str, dict[str, str]] = {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        promises = found.setdefault(case.get("classname", "").rpartition(".Test")[2], {})
+        promise = case.get("name", "").removeprefix("test_")
+        for child in case:
+            skipped = child.tag == "skipped"
+            promises[promise] = "skipped" if skipped else (child.get("message") or "") + (child.text or "")
+        promises.setdefault(promise, "")
+    return found
+
+
+def failed(promises: Mapping[str, str]) -> dict[str, str]:
+    return {promise: outcome for promise, outcome in promises.items() if outcome not in ("", "skipped")}
+
+
+def test_every_wrong_manager_is_played() -> None:
+    classes = {c for c in vars(wrong).values() if isinstance(c, type) and issubclass(c, ReferenceCgroupManager)}
+    assert classes - {ReferenceCgroupManager} == set(WRONG)
+
+
+@pytest.mark.parametrize("manager", WRONG, ids=lambda manager: manager.__name__)
+def test_a_wrong_manager_breaks_what_it_was_made_to_break_and_nothing_else(
+    report: Report, manager: type[ReferenceCgroupManager]
+) -> None:
+    _, promises, reason = WRONG[manager]
+    broken = failed(report[manager.__name__])
+    assert set(broken) == promises
+    assert any(reason in text for text in broken.values()), broken
+
+
+def test_a_contract_without_its_fixture_says_which_one_to_define(report: Report) -> None:
+    texts = report["Forgotten"].values()
+    assert all("TestForgotten must define a `manager` fixture" in text for text in texts)
