@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -184,7 +185,10 @@ class KillsOne(ReferenceCgroupManager):
 
     def kill(self, placement: CgroupPlacement) -> None:
         for pid in self.processes(placement)[-1:]:
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+            while pid in self.processes(placement):
+                time.sleep(0.001)
 
 
 class RoundsLimits(ReferenceCgroupManager):
