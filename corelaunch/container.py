@@ -6,7 +6,7 @@ import os
 
 from .api import ProcessHandle
 from .errors import ContainerNotFound, DeadlineExceeded, WrongStatus
-from .kernel import freezer, procfs
+from .kernel import cgroup_events, procfs
 from .state import journal as journal_file
 from .state.ledger import Ledger
 
@@ -283,14 +283,11 @@ class Container:
         """Whether its cgroup is frozen."""
         for placed in self._ledger.placements.values():
             if placed.kind == "cgroup_manager":
-                return freezer.frozen(placed.fields["paths"])
+                return cgroup_events.frozen(placed.fields["paths"])
         return False
 
 
 def _alive(handle: ProcessHandle) -> bool:
     """Whether a process is there, is the same, and is not a zombie."""
-    return procfs.start_time(handle.pid) == handle.start_time != 0 and procfs.state_letter(handle.pid) not in (
-        "Z",
-        "X",
-        "",
-    )
+    start_time, state = procfs.identity(handle.pid)
+    return start_time == handle.start_time != 0 and state not in ("Z", "X")

@@ -33,8 +33,7 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
             return
         book = _open(container, force=force)
     try:
-        # The second copy fills in what a damaged journal lost.
-        book.ledger = Ledger(state_file.merge(state_file.read(book.directory), book.ledger.records))
+        _fill_in(book)
         if not force:
             _refuse_if_alive(container)
         book.record("status", status="deleting")
@@ -85,6 +84,18 @@ def _refuse_if_alive(container: Container) -> None:
         )
 
 
+def _fill_in(book: Book) -> None:
+    """Take from state.json what a damaged or shortened journal has lost.
+
+    A journal that says "creating" beside a state.json was cut: the record of "created" was written before it.
+    """
+    if book.ledger.damaged or book.ledger.status == "creating":
+        copy = state_file.read(book.directory)
+        if copy:
+            offset = book.ledger.offset
+            book.ledger = Ledger().catch_up(state_file.merge(copy, book.ledger.records), offset)
+
+
 def _rebuild_journal(container: Container) -> bool:
     """Write a lost journal anew from state.json. False when there is none: the container was never ready."""
     records = state_file.read(container.directory)
@@ -95,8 +106,7 @@ def _rebuild_journal(container: Container) -> bool:
     except FileExistsError:
         return True  # another delete did it
     try:
-        for record in records:
-            journal.append(**record)
+        journal.append(records)
     finally:
         journal.close()
     return True

@@ -15,6 +15,7 @@ from .api import ProcessHandle
 from .backends import recall
 from .errors import CorelaunchError, PluginError, StateError, TeardownError
 from .kernel import pidfd, procfs
+from .kernel.cgroup_events import populated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: How long a killed process may take to be gone: it can be held up by a slow unmount or a core dump.
 KILL_SECONDS = 10.0
+
+CLONE_NEWPID = 0x20000000  # clone(2)
 
 
 def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> None:
@@ -51,8 +54,7 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
         effects = book.ledger.effects(backend.owner)
         try:
             backend.manager.destroy(backend.placement, effects)
-            for effect in effects:
-                book.gone(effect)
+            book.gone(*effects)
         except Exception as error:  # noqa: BLE001 - coming down, everyone is called
             errors.append(_named(error, backend.owner))
     if errors:
@@ -92,6 +94,9 @@ def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]
             errors.append(error)
     for backend in backends:
         if backend.kind != "cgroup_manager" or not book.ledger.effects(backend.owner):
+            continue
+        # A private pid namespace has died with its init, exec'd processes included; only the rest need be looked for.
+        if book.ledger.begin.get("namespaces", 0) & CLONE_NEWPID and not populated(backend.placement.paths):
             continue
         try:
             if "kill" in backend.manager.features:

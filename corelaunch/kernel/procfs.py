@@ -17,6 +17,12 @@ def start_time(pid: int) -> int:
     return int(_stat(pid)[_START_TIME] or 0)
 
 
+def identity(pid: int) -> tuple[int, str]:
+    """:func:`start_time` and :func:`state_letter`, of one moment."""
+    fields = _stat(pid)
+    return int(fields[_START_TIME] or 0), fields[_STATE]
+
+
 def state_letter(pid: int) -> str:
     """R, S, D, Z, T, t, X or I (field 3 of /proc/PID/stat); "" if there is no such process."""
     return _stat(pid)[_STATE]

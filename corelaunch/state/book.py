@@ -13,7 +13,7 @@ from .ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..records import Record
@@ -34,9 +34,13 @@ class Book:
 
     def record(self, record: str, **fields: Any) -> None:
         """Write one record and take it into account."""
-        begin, end = self.journal.append(record, **fields)
+        self.record_all([{"record": record, **fields}])
+
+    def record_all(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write several records at once and take them into account."""
+        begin, end = self.journal.append(records)
         if begin == self.ledger.offset:
-            self.ledger.catch_up([{"record": record, **fields}], end)
+            self.ledger.catch_up(records, end)
         else:  # a concurrent exec wrote before us
             self.ledger.catch_up(*self.journal.read(self.ledger.offset))
 
@@ -48,9 +52,10 @@ class Book:
         """Write a process of ours; it must still be blocked when this is called."""
         self.record("process", role=role, pid=handle.pid, start_time=handle.start_time, process_group=process_group)
 
-    def gone(self, effect: Effect) -> None:
-        """Write that an effect is not there, or not any more."""
-        self.record("gone", number=effect.number)
+    def gone(self, *effects: Effect) -> None:
+        """Write that effects are not there, or not any more."""
+        if effects:
+            self.record_all([{"record": "gone", "number": effect.number} for effect in effects])
 
     def context(self, owner: str, seconds: float, log: Callable[[str, str], None], trace: Trace) -> JournalContext:
         """The context to hand to a manager for one call of at most ``seconds``."""

@@ -30,7 +30,7 @@ from ..errors import StateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 VERSION = 1
@@ -66,20 +66,23 @@ class Journal:
         path = os.path.join(directory, NAME)
         return cls(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW), path)
 
-    def append(self, record: str, **fields: Any) -> tuple[int, int]:
-        """Write one record; returns, after the kernel has it, where it begins and where it ends."""
-        payload = jsontext.dumps({"record": record, **fields}).encode()
-        size = os.write(self.fd, MARK + pack("<II", len(payload), crc32(payload)) + payload)
+    def append(self, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+        """Write records in one write(2); returns, after the kernel has them, where they begin and end."""
+        frames = b""
+        for record in records:
+            payload = jsontext.dumps(record).encode()
+            frames += MARK + pack("<II", len(payload), crc32(payload)) + payload
+        size = os.write(self.fd, frames)
         end = os.lseek(self.fd, 0, os.SEEK_CUR)  # O_APPEND moves the descriptor's position to the end of the write
         return end - size, end
 
-    def read(self, offset: int = 0) -> tuple[list[Mapping[str, Any]], int]:
-        """The whole records from ``offset`` on, in their order, and where to go on reading the next time."""
+    def read(self, offset: int = 0) -> tuple[list[Mapping[str, Any]], int, bool]:
+        """The whole records from ``offset`` on, where to go on reading the next time, and whether any was damaged."""
         size = os.fstat(self.fd).st_size
         if size > _JOURNAL_LIMIT:
             raise StateError("cannot read the journal", where=self.path, why=f"it has {size} bytes")
-        records, end = decode(os.pread(self.fd, max(0, size - offset), offset), self.path)
-        return records, offset + end
+        records, end, damaged = decode(os.pread(self.fd, max(0, size - offset), offset), self.path)
+        return records, offset + end, damaged
 
     def close(self) -> None:
         """Close it, and with it the lock that this descriptor holds."""
@@ -88,31 +91,36 @@ class Journal:
             self.fd = -1
 
 
-def read_records(directory: str, offset: int = 0) -> tuple[list[Mapping[str, Any]], int]:
+def read_records(directory: str, offset: int = 0) -> tuple[list[Mapping[str, Any]], int, bool]:
     """Records of a container without a lock, for ``state``, ``list`` and ``kill``; none when there is no journal."""
     path = os.path.join(directory, NAME)
     try:
         journal = Journal(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), path)
     except FileNotFoundError:
-        return [], offset
+        return [], offset, False
     try:
         return journal.read(offset)
     finally:
         journal.close()
 
 
-def decode(data: bytes, path: str = NAME) -> tuple[list[Mapping[str, Any]], int]:
-    """The whole records in ``data``, and where the last of them ends; what lies between them is skipped.
+def decode(data: bytes, path: str = NAME) -> tuple[list[Mapping[str, Any]], int, bool]:
+    """The whole records in ``data``, where the last of them ends, and whether anything lies between or behind them.
+
+    What does is skipped: damage, or, behind the last one, a record that is being written at this moment.
 
     Raises:
         StateError: the journal was begun by a newer release with a format that we do not know.
     """
     records: list[Mapping[str, Any]] = []
     end = 0
+    damaged = False
     offset = data.find(MARK)
     while offset >= 0:
+        damaged = damaged or offset != end
         payload = _payload_at(data, offset)
         if payload is None:
+            damaged = True
             offset = data.find(MARK, offset + 1)
             continue
         try:
@@ -131,7 +139,7 @@ def decode(data: bytes, path: str = NAME) -> tuple[list[Mapping[str, Any]], int]
                 why=f"it has version {record.get('version')}, this release knows {VERSION}",
                 hint="use the release that made the container",
             )
-    return records, end
+    return records, end, damaged or end != len(data)
 
 
 def _payload_at(data: bytes, offset: int) -> bytes | None:

@@ -41,6 +41,7 @@ class Ledger:
         external_descriptors: where fds 0, 1, 2 of the init pointed, for checkpoint.
         step: the launch step at which create failed, "" if it did not.
         records: all that was taken into account, in order.
+        damaged: something in the journal could not be read, so there may have been more.
         offset: how much of the journal that is, in bytes: reading goes on from there.
         status: "creating" until a ``status`` record says otherwise.
     """
@@ -55,6 +56,7 @@ class Ledger:
         self.last_number = 0
         self.records: list[Mapping[str, Any]] = []
         self.offset = 0
+        self.damaged = False
         self._effects: dict[int, tuple[str, Effect]] = {}
         for record in records:
             self.add(record)
@@ -90,8 +92,9 @@ class Ledger:
         elif kind == "status":
             self.status = record["status"]
 
-    def catch_up(self, records: Iterable[Mapping[str, Any]], offset: int) -> Ledger:
+    def catch_up(self, records: Iterable[Mapping[str, Any]], offset: int, damaged: bool = False) -> Ledger:
         """Take what was read from the journal into account; returns itself."""
+        self.damaged = self.damaged or damaged
         for record in records:
             self.add(record)
         self.offset = offset

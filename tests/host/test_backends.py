@@ -122,7 +122,7 @@ def test_a_manager_that_needs_the_process_gets_it_blocked(runtime: Runtime, bund
     registry = runtime.registry
     registry.load("cgroup_manager", "cgroupfs")
     registry._backends["cgroup_manager", "cgroupfs"] = manager
-    container = runtime.create("cl-lead-scope", str(bundle("sleep", "60")))
+    container = runtime.create("cl-lead-scope", str(bundle("sleep", "60", change=without_cgroup_needs)))
     assert len(seen) == 1 and seen[0][1].startswith("cl:")
     records = read_records(container.directory)[0]
     order = [r["record"] for r in records]

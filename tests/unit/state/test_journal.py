@@ -17,14 +17,17 @@ def journal(tmp_path: Path) -> Journal:
     return Journal.create(str(tmp_path))
 
 
+def append(journal: Journal, record: str, **fields: object) -> None:
+    journal.append([{"record": record, **fields}])
+
+
 def fill(journal: Journal) -> None:
-    journal.append("begin", version=VERSION, id="demo", bundle="/b")
-    journal.append(
-        "intend", number=1, owner="cgroup_manager:x", kind="cgroup", name="/c", args={"path": "/c"}, absent=True
-    )
-    journal.append("done", number=1, facts={"ino": 7})
-    journal.append("process", role="init", pid=4, start_time=99, process_group=0)
-    journal.append("status", status="created")
+    append(journal, "begin", version=VERSION, id="demo", bundle="/b")
+    effect = {"number": 1, "owner": "cgroup_manager:x", "kind": "cgroup", "name": "/c", "args": {}, "absent": True}
+    append(journal, "intend", **effect)
+    append(journal, "done", number=1, facts={"ino": 7})
+    append(journal, "process", role="init", pid=4, start_time=99, process_group=0)
+    append(journal, "status", status="created")
 
 
 def test_records_come_back_in_order(journal: Journal, tmp_path: Path) -> None:
@@ -52,13 +55,21 @@ def test_every_flipped_bit_costs_at_most_one_record(journal: Journal) -> None:
     for position in range(len(data) * 8):
         damaged = bytearray(data)
         damaged[position // 8] ^= 1 << position % 8
-        records, _ = decode(bytes(damaged))
+        records, _, found = decode(bytes(damaged))
+        assert found
         assert len(records) == len(whole) - 1
         assert all(record in whole for record in records)
 
 
+def test_several_records_go_in_one_write_and_come_back_one_by_one(journal: Journal) -> None:
+    begin, end = journal.append([{"record": "step", "name": "a"}, {"record": "step", "name": "b"}])
+    records, offset, damaged = journal.read()
+    assert ([r["name"] for r in records], offset, damaged, begin) == (["a", "b"], end, False, 0)
+    assert journal.read(offset) == ([], offset, False)
+
+
 def test_a_journal_of_another_version_is_refused_by_name(journal: Journal) -> None:
-    journal.append("begin", version=VERSION + 1, id="demo")
+    append(journal, "begin", version=VERSION + 1, id="demo")
     with pytest.raises(StateError, match=f"version {VERSION + 1}"):
         journal.read()
 
@@ -66,7 +77,7 @@ def test_a_journal_of_another_version_is_refused_by_name(journal: Journal) -> No
 def test_appends_of_two_openers_do_not_overwrite_each_other(journal: Journal, tmp_path: Path) -> None:
     other = Journal.open(str(tmp_path))
     for number in range(10):
-        (journal if number % 2 else other).append("step", name=str(number))
+        append(journal if number % 2 else other, "step", name=str(number))
     assert [r["name"] for r in journal.read()[0]] == [str(n) for n in range(10)]
 
 

@@ -1,7 +1,7 @@
-"""Whether a cgroup is frozen, read from where its placement says that it is (cgroups(7)).
+"""Whether a cgroup is frozen or holds processes, read from where its placement says that it is (cgroups(7)).
 
 Core reads this itself, so that ``state`` and ``list`` need not load the plugin that made the cgroup: the paths of a
-placement are the kernel's, whoever made the directories. Freezing and thawing are the plugin's.
+placement are the kernel's, whoever made the directories. Freezing, thawing and killing are the plugin's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ def frozen(paths: Mapping[str, str]) -> bool:
     if "freezer" in paths:
         return _read(f"{paths['freezer']}/freezer.state").strip() == "FROZEN"
     return "" in paths and "frozen 1" in _read(f"{paths['']}/cgroup.events").split("\n")
+
+
+def populated(paths: Mapping[str, str]) -> bool:
+    """Whether the cgroup, or one inside it, holds a process; True where the kernel does not say (pure v1)."""
+    return "" not in paths or "populated 1" in _read(f"{paths['']}/cgroup.events").split("\n")
 
 
 def _read(path: str) -> str:
