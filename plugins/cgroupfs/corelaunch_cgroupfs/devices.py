@@ -64,19 +64,19 @@ class DeviceRules:
         if allow != self.allow_all:
             self.exceptions.setdefault(device, set()).update(access)
             return
-        for other, accesses in self.exceptions.items():
-            if other != device and _covers(other, device) and accesses & set(access):
+        for other in list(self.exceptions):
+            if not self.exceptions[other] & set(access) or not _overlap(device, other):
+                continue
+            if not _covers(device, other):
                 raise Unsupported(
                     "cannot take back a part of a wider device rule",
                     where=where,
-                    why=f"{' '.join(device[:1])} {device[1]}:{device[2]} is within {other[0]} {other[1]}:{other[2]}",
+                    why=f"{device[0]} {device[1]}:{device[2]} is a part of {other[0]} {other[1]}:{other[2]}",
                     hint="replace the wider rule by rules for what it should cover",
                 )
-        left = self.exceptions.get(device, set()) - set(access)
-        if left:
-            self.exceptions[device] = left
-        else:
-            self.exceptions.pop(device, None)
+            self.exceptions[other] -= set(access)
+            if not self.exceptions[other]:
+                del self.exceptions[other]
 
     def lines(self) -> set[str]:
         """The exceptions as ``devices.list`` shows them."""
@@ -153,6 +153,10 @@ def _number(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigError("not a device number", where=where, why=repr(value))
     return str(value)
+
+
+def _overlap(one: Device, other: Device) -> bool:
+    return one[0] == other[0] and all(a == b or "*" in (a, b) for a, b in zip(one[1:], other[1:]))
 
 
 def _covers(wide: Device, narrow: Device) -> bool:

@@ -50,12 +50,8 @@ def _pids(directory: str, pids: Section) -> None:
 
 def _memory(directory: str, memory: Section) -> None:
     controls = Controls(directory, memory.where)
-    for key, values in (
-        ("kernel", (None, -1)),
-        ("kernelTCP", (None, -1)),
-        ("swappiness", (None,)),
-    ):
-        if memory.number(key) not in values:
+    for key in ("kernel", "kernelTCP", "swappiness"):
+        if memory.number(key, zero_is_unset=key != "swappiness") not in (None, -1):
             raise Unsupported("cannot set this", where=f"{memory.where}.{key}", why="cgroup v2 has no such control")
     if memory.flag("disableOOMKiller"):
         raise Unsupported(
