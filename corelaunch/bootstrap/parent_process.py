@@ -62,6 +62,7 @@ class ParentProcess:
         self.master_fd = -1
         self.external_descriptors: tuple[str, str, str] = ("", "", "")
         self._mark = ""
+        self._encoded = b""
         self._joins: tuple[int, ...] = ()
         self._join_fds: Sequence[int] = ()
 
@@ -137,6 +138,7 @@ class ParentProcess:
         """
         flags = lib.CL_BOOT_NETLINK if self._netlink else 0
         self.channel.send("BOOTSTRAP", self._bootstrap_payload(flags), self._join_fds)
+        self._encoded = self.plan.encode()  # here, because the child is busy with its namespaces meanwhile
         name, message = self.channel.expect("MAPPINGS_WANTED", "STAGE2")
         if name == "MAPPINGS_WANTED":
             self._write_mappings()
@@ -167,14 +169,13 @@ class ParentProcess:
 
     def send_plan(self, start_fifo: int, error_fifo: int) -> None:
         """Hand over the sealed plan and what the init needs after the end of sync (-1: not part of it)."""
-        data = self.plan.encode()
-        fd = native.sealed_memfd("corelaunch-plan", data)
+        fd = native.sealed_memfd("corelaunch-plan", self._encoded)
         try:
             flags = (lib.CL_PLAN_START_FIFO if start_fifo >= 0 else 0) | (
                 lib.CL_PLAN_ERROR_FIFO if error_fifo >= 0 else 0
             )
             extra = [f for f in (start_fifo, error_fifo) if f >= 0]
-            self.channel.send("PLAN", pack("=II", flags, len(data)), [fd, *extra])
+            self.channel.send("PLAN", pack("=II", flags, len(self._encoded)), [fd, *extra])
         finally:
             os.close(fd)
 
