@@ -192,7 +192,7 @@ class Stage:
         """Nest a cgroup, as a container may do, and move a process of the container into it, in every hierarchy."""
         for path in made.directories:
             self.files.mkdir(f"{path}/inside")
-            if os.path.exists(f"{path}/cpuset.cpus"):
+            if os.path.exists(f"{path}/inside/cpuset.cpus"):
                 for name in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset of v1 takes no process without these
                     self.files.write(f"{path}/inside/{name}", self.files.read(f"{path}/{name}"))
             self.files.write(f"{path}/inside/cgroup.procs", str(subject.pid))

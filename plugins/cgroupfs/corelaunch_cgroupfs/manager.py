@@ -41,7 +41,9 @@ class CgroupfsManager(CgroupManager):
         membership.add_process(placement, process)
 
     def open_join_files(self, placement: CgroupPlacement) -> list[int]:
-        """See :func:`membership.open_join_files`."""
+        """See :func:`membership.open_join_files`; refused where there is no v1 hierarchy to join."""
+        if "self-join" not in self.features:
+            raise self.unsupported("open_join_files", "self-join")
         return membership.open_join_files(placement)
 
     def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:

@@ -1,0 +1,32 @@
+"""cgroupfs keeps the contract on pure cgroup v2, too: Debian's 6.1 with every controller."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root"),
+    pytest.mark.timeout(1500),
+]
+
+CONTRACT = f"""
+export PYTHONPATH={CHECKOUT}:{CHECKOUT}/plugins/cgroupfs
+cd /tmp && exec {CHECKOUT}/.venv/bin/python -m pytest -q -p no:cacheprovider -p no:corelaunch \
+    -p corelaunch.testing.pytest_plugin --corelaunch-host=require --corelaunch-contract cgroup_manager:cgroupfs
+"""
+
+
+def test_cgroupfs_keeps_every_promise_on_cgroup_v2_and_claims_all_but_devices_and_self_join() -> None:
+    vm = [str(CHECKOUT / "script/vm"), "sh", "-c", CONTRACT]
+    seen = subprocess.run(vm, capture_output=True, text=True, timeout=1400, check=False)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert "broken: 0" in seen.stdout
+    assert "not claimed: 2" in seen.stdout
+    assert "host lacks: 0" in seen.stdout
