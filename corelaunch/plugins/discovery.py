@@ -69,7 +69,7 @@ def check_trusted(path: str) -> None:
     if os.geteuid() != 0:
         return
     for one in (path, os.path.dirname(path)):
-        found = os.stat(one)
+        found = os.stat(one or ".")
         if found.st_uid != 0 or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
             raise PluginError(
                 "plugin refused",
@@ -79,12 +79,34 @@ def check_trusted(path: str) -> None:
             )
 
 
+def check_code(entry: EntryPoint, module: str) -> None:
+    """Refuse, for root and before anything of it is run, a plugin whose code somebody else could have written.
+
+    Looked at are its metadata and, beside them, every package that leads to ``module``, with the files in it.
+
+    Raises:
+        PluginError: see :func:`check_trusted`.
+    """
+    if os.geteuid() != 0:
+        return
+    check_trusted(entry.path)
+    place = os.path.dirname(entry.path)
+    for part in module.split("."):
+        place = os.path.join(place, part)
+        for path in (place, f"{place}.py"):
+            if os.path.exists(path):
+                check_trusted(path)
+        if os.path.isdir(place):
+            for name in os.listdir(place):
+                check_trusted(os.path.join(place, name))
+
+
 def _metadata_directories(directory: str) -> list[str]:
     try:
         with os.scandir(directory or ".") as entries:
             return sorted(entry.name for entry in entries if entry.name.endswith(".dist-info"))
-    except (FileNotFoundError, NotADirectoryError):
-        return []  # a zip file, or a path entry that does not exist: neither holds installed distributions
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []  # a zip file, a path entry that does not exist or is not for us: nothing is imported from there
 
 
 def _split(metadata: str) -> tuple[str, str]:
@@ -98,7 +120,7 @@ def _read(path: str, distribution: str, version: str) -> Iterator[EntryPoint]:
     except FileNotFoundError:
         return
     try:
-        text = os.read(fd, os.fstat(fd).st_size).decode()
+        text = os.read(fd, os.fstat(fd).st_size).decode(errors="replace")
     finally:
         os.close(fd)
     if "corelaunch." not in text:

@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import FACTORIES
-from .discovery import EntryPoint, check_trusted, find
+from .discovery import EntryPoint, check_code, check_trusted, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ def check_api(plugin: Any, label: str) -> None:
 def _import(entry: EntryPoint) -> Any:
     module_name, _, attribute = entry.value.partition(":")
     try:
-        check_trusted(entry.path)
+        check_code(entry, module_name)
         plugin: Any = __import__(module_name, fromlist=["*"])
-        check_trusted(plugin.__file__)
+        check_trusted(plugin.__file__)  # an editable install has its code elsewhere
         for part in attribute.split(".") if attribute else ():
             plugin = getattr(plugin, part)
     except CorelaunchError:

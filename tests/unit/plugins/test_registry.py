@@ -117,6 +117,32 @@ def test_root_takes_no_plugin_that_others_can_write(install: Install) -> None:
         Registry([str(site)]).load("cgroup_manager", "mine")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the rule is for root")
+@pytest.mark.parametrize("how", ["file writable", "file foreign", "package writable", "module of the package writable"])
+def test_code_that_others_can_write_is_refused_before_it_is_run(install: Install, tmp_path: Path, how: str) -> None:
+    ran = tmp_path / "ran"
+    site = install("mine", f"open({str(ran)!r}, 'w')")
+    if how.startswith("file"):
+        module = next(site.glob("plugin_mine_*.py"))
+        module.chmod(0o666) if how == "file writable" else os.chown(module, 12345, 0)
+    else:
+        package = site / "plugin_package"
+        package.mkdir()
+        (package / "__init__.py").write_text(f"open({str(ran)!r}, 'w')")
+        (package / "other.py").touch()
+        (package / "other.py" if "module" in how else package).chmod(0o777)
+        metadata = next(site.glob("*.dist-info"))
+        (metadata / "entry_points.txt").write_text("[corelaunch.cgroup_managers]\nmine = plugin_package\n")
+    with pytest.raises(PluginError, match="plugin refused"):
+        Registry([str(site)]).load("cgroup_manager", "mine")
+    assert not ran.exists()
+
+
+def test_only_the_given_directories_are_looked_at(install: Install, tmp_path_factory: pytest.TempPathFactory) -> None:
+    install("mine")
+    assert Registry([str(tmp_path_factory.mktemp("empty"))]).names("cgroup_manager") == []
+
+
 OBSERVER = """
 from corelaunch.api import hookimpl
 corelaunch_api = 1
