@@ -83,8 +83,8 @@ class FakeCgroups:
         if name == "cgroup.procs":
             self._join(directory, _integer(value, path))
         elif name == "cgroup.kill":
-            if value.strip() != "1":
-                raise _error(errno.EINVAL, path)
+            if _integer(value, path) != 1:
+                raise _error(errno.ERANGE, path)
             _signal(self._below(directory), signal.SIGKILL)
         elif name in _PARSERS:
             Path(path).write_text(_PARSERS[name](value, path))

@@ -1,0 +1,128 @@
+"""The pytest plugin runs contracts by name, keeps two kinds of skip apart, and costs nothing when it is not used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+PLUGIN = "corelaunch.testing.pytest_plugin"
+
+ON_FAKE_FILES = """
+import pytest
+from corelaunch.testing import CgroupManagerContract
+from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
+from corelaunch.testing.fake_cgroup import FakeCgroups
+
+class TestMine(CgroupManagerContract):
+    @pytest.fixture
+    def cgroup_files(self, tmp_path):
+        return FakeCgroups(tmp_path)
+
+    @pytest.fixture
+    def manager(self, cgroup_files):
+        return ReferenceCgroupManager(cgroup_files)
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run pytest as an author would: in a directory of their own, with the plugin ``flat`` installed."""
+    installed = tmp_path / "site" / "corelaunch_flat-0.1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: corelaunch-flat\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text("[corelaunch.cgroup_managers]\nflat = corelaunch_flat\n")
+    (installed.parent / "corelaunch_flat.py").write_bytes(
+        (CHECKOUT / "examples/corelaunch-flat/corelaunch_flat.py").read_bytes()
+    )
+    path = [str(installed.parent), *(os.path.abspath(directory) for directory in sys.path)]
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def run(*options: str, **files: str) -> subprocess.CompletedProcess[str]:
+        for name, text in files.items():
+            (work / f"{name}.py").write_text(text)
+        # By its entry point, if corelaunch is installed here, else by hand.
+        command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:corelaunch"]
+        return subprocess.run(
+            [*command, "-p", PLUGIN, "--tb=short", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            cwd=work,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(path)},
+        )
+
+    return run
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_an_installed_plugin_is_held_to_its_contract_without_a_line_of_code(run: Run) -> None:
+    done = run("--corelaunch-contract", "cgroup_manager:flat")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "TestFlatCgroupManager (CgroupManagerContract)" in done.stdout
+    assert "broken: 0" in done.stdout
+    assert "7 feature 'limits' not claimed" in done.stdout
+
+
+def test_tests_of_the_authors_own_run_beside_it(run: Run) -> None:
+    """Named on the command line; without a name only the contract runs, whatever lies in the directory."""
+    own = {"test_own": "def test_mine():\n    pass\n"}
+    contract = ("--corelaunch-contract", "cgroup_manager:flat", "-k", "place or mine")
+    assert "test_own.py::test_mine PASSED" in run("-vv", *contract, "test_own.py", **own).stdout
+    assert "test_own" not in run("-vv", *contract).stdout
+
+
+def test_what_this_host_lacks_is_skipped_and_told_apart_from_what_is_not_claimed(run: Run) -> None:
+    done = run("-k", "Limiting or limit or Unclaimed or device", test_mine=ON_FAKE_FILES)
+    assert done.returncode == 0, done.stdout
+    assert "host lacks: 1\n    1 this host lacks a kernel behind its cgroup files" in done.stdout
+    assert "1 feature 'devices' not claimed" in done.stdout
+
+
+def test_what_this_host_lacks_fails_where_it_is_required(run: Run) -> None:
+    done = run("--corelaunch-host=require", "-k", "pids_limit_holds or device_rules", test_mine=ON_FAKE_FILES)
+    assert done.returncode == 1, done.stdout
+    assert "this host lacks a kernel behind its cgroup files (and --corelaunch-host=require was given)" in done.stdout
+    assert "1 failed, 1 skipped" in done.stdout, "what is not claimed is never a failure"
+
+
+@pytest.mark.parametrize("choice", ["cgroupfs", "cgroup_manager:", "lifecycle:x", "nonsense:x"])
+def test_a_choice_that_is_none_says_how_to_write_one(run: Run, choice: str) -> None:
+    done = run("--corelaunch-contract", choice)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "write KIND:NAME, where KIND is one of cgroup_manager, network_strategy" in done.stderr
+
+
+def test_a_plugin_that_is_not_installed_is_named_with_its_package(run: Run) -> None:
+    done = run("--corelaunch-contract", "cgroup_manager:nonesuch", "-k", "features")
+    assert done.returncode == 1
+    assert "no cgroup manager called 'nonesuch' is installed" in done.stdout
+    assert "flat" in done.stdout
+
+
+def test_a_run_without_contracts_imports_nothing_of_them() -> None:
+    """The plugin is loaded by every pytest of an environment."""
+    script = f"""
+import pytest, sys
+before = set(sys.modules)
+import {PLUGIN}
+print(sorted(name for name in set(sys.modules) - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(map(os.path.abspath, sys.path))},
+    )
+    assert done.stdout.strip() == "['corelaunch', 'corelaunch.testing', 'corelaunch.testing.pytest_plugin']"
