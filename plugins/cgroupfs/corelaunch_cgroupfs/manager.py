@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from corelaunch.api import CgroupManager, cgroup_hierarchies, hookimpl
 
-from . import directories, layout, membership, needs
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +18,21 @@ class CgroupfsManager(CgroupManager):
     """Cgroups through the kernel's files: a directory of the same path in every hierarchy that is mounted."""
 
     def __init__(self) -> None:
-        # Device rules of v2 are a later release's, and nobody has to join what it was born in.
-        v1 = {"devices", "self-join"} if any(h.version == 1 for h in cgroup_hierarchies()) else set()
-        self.features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", *v1})
+        self._features: frozenset[str] = frozenset()
+
+    @property
+    def features(self) -> frozenset[str]:  # type: ignore[override]
+        """What the hierarchies of this host allow; looked up once."""
+        if not self._features:
+            # Device rules of v2 are a later release's, and nobody has to join what it was born in.
+            v1 = {"devices", "self-join"} if any(h.version == 1 for h in cgroup_hierarchies()) else set()
+            self._features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", *v1})
+        return self._features
 
     def place(self, request: CgroupRequest) -> CgroupPlacement:
         """See :func:`layout.place`; what this host cannot limit is refused here, before anything is made."""
+        from . import layout, needs
+
         placement = layout.place(request)
         needs.check(placement, request.resources)
         return placement
@@ -34,20 +41,28 @@ class CgroupfsManager(CgroupManager):
         self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext
     ) -> None:
         """See :func:`directories.create`."""
+        from . import directories
+
         directories.create(placement, request, ctx)
 
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """See :func:`membership.add_process`."""
+        from . import membership
+
         membership.add_process(placement, process)
 
     def open_join_files(self, placement: CgroupPlacement) -> list[int]:
         """See :func:`membership.open_join_files`; refused where there is no v1 hierarchy to join."""
+        from . import membership
+
         if "self-join" not in self.features:
             raise self.unsupported("open_join_files", "self-join")
         return membership.open_join_files(placement)
 
     def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """Write limits: all properties that are there, in the order that the kernel's own rules ask for."""
+        from . import layout, needs
+
         needs.check(placement, resources)
         if layout.is_v2(placement.paths):
             from .limits_v2 import write_v2
@@ -78,14 +93,20 @@ class CgroupfsManager(CgroupManager):
 
     def processes(self, placement: CgroupPlacement) -> list[int]:
         """See :func:`membership.processes`."""
+        from . import membership
+
         return membership.processes(placement)
 
     def kill(self, placement: CgroupPlacement) -> None:
         """See :func:`membership.kill`."""
+        from . import membership
+
         membership.kill(placement)
 
     def stats(self, placement: CgroupPlacement) -> CgroupStats:
         """Figures of every controller that the placement has."""
+        from . import layout
+
         if layout.is_v2(placement.paths):
             from .stats_v2 import read_v2
 
@@ -104,6 +125,8 @@ class CgroupfsManager(CgroupManager):
 
     def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
         """See :func:`directories.destroy`."""
+        from . import directories
+
         directories.destroy(placement, effects)
 
 
