@@ -7,13 +7,12 @@ that fails does not hide the moment from those behind it.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import pluggy
 
 from .. import hookspecs
 from ..errors import CorelaunchError, PluginError, TeardownError
 from ..hookspecs import FACTORIES
+from .hooks import hook_names, nearest
 from .registry import Registry, check_api
 
 TYPE_CHECKING = False
@@ -30,7 +29,7 @@ def plugin_manager() -> pluggy.PluginManager:
     """A pluggy manager that knows every hook of ``corelaunch.hookspecs``."""
     manager = pluggy.PluginManager(_PROJECT)
     marker = pluggy.HookspecMarker(_PROJECT)
-    for name in _hook_names():
+    for name in hook_names():
         marker(getattr(hookspecs, name), firstresult=name in FACTORIES.values())
     manager.add_hookspecs(hookspecs)
     return manager
@@ -52,7 +51,7 @@ def register(manager: pluggy.PluginManager, registry: Registry, kind: str, name:
         # A failed register leaves the name behind (pluggy says so itself).
         if manager.get_plugin(f"{kind}:{name}") is not None:
             manager.unregister(name=f"{kind}:{name}")
-        raise PluginError(f"plugin {name!r} is broken", where=label, why=str(error), hint=_nearest(plugin)) from error
+        raise PluginError(f"plugin {name!r} is broken", where=label, why=str(error), hint=nearest(plugin)) from error
     return plugin
 
 
@@ -95,18 +94,3 @@ def observe_all(registry: Registry, names: Sequence[str], moment: Moment, *, up:
             raise failures[0]
     if failures:
         raise TeardownError(f"lifecycle plugins failed at {moment.name!r}", failures)
-
-
-def _hook_names() -> list[str]:
-    return [name for name in dir(hookspecs) if name.startswith("corelaunch_")]
-
-
-def _nearest(plugin: Any) -> str:
-    """The known hook that is closest to one that the plugin misspelt."""
-    known = _hook_names()
-    for attribute in dir(plugin):
-        if attribute.startswith("corelaunch_") and attribute not in (*known, "corelaunch_api"):
-            close = get_close_matches(attribute, known, 1)
-            if close:
-                return f"{attribute} is no hook, {close[0]} is"
-    return "see corelaunch.hookspecs"

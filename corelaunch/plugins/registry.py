@@ -121,8 +121,13 @@ class Registry:
     def _backend(self, kind: str, name: str, plugin: Any) -> Any:
         factory = find_hook(plugin, FACTORIES[kind])
         if factory is None:
+            from .hooks import nearest
+
             raise PluginError(
-                f"plugin {name!r} is broken", where=_words(kind), why=f"it does not implement {FACTORIES[kind]}"
+                f"plugin {name!r} is broken",
+                where=_words(kind),
+                why=f"it does not implement {FACTORIES[kind]}",
+                hint=nearest(plugin),
             )
         try:
             backend = factory()

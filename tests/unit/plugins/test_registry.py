@@ -18,6 +18,14 @@ from corelaunch.plugins.discovery import find
 from corelaunch.plugins.manager import load_through_pluggy, observe_all
 from corelaunch.plugins.registry import Registry
 
+MANAGER = """
+from corelaunch.api import CgroupManager, hookimpl
+corelaunch_api = 1
+@hookimpl
+def corelaunch_cgroup_manager():
+    return CgroupManager()
+"""
+
 Install = Callable[..., Path]
 
 
@@ -107,6 +115,14 @@ def test_a_broken_plugin_is_named_with_its_reason_and_remembered(install: Instal
         with pytest.raises(PluginError, match=why):
             registry.load("cgroup_manager", "bad")
     assert list(registry.broken()) == [("cgroup_manager", "bad")]
+
+
+def test_a_misspelt_factory_is_reported_with_the_nearest_hook(install: Install) -> None:
+    registry = Registry(
+        [str(install("typo", MANAGER.replace("corelaunch_cgroup_manager", "corelaunch_cgroup_managr")))]
+    )
+    with pytest.raises(PluginError, match="corelaunch_cgroup_managr is no hook, corelaunch_cgroup_manager is"):
+        registry.load("cgroup_manager", "typo")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the rule is for root")
