@@ -10,7 +10,8 @@ import pytest
 
 from corelaunch.api import KernelError, ProcessHandle
 
-from .cgroup_stage import Stage, wait_until
+from .cgroup_stage import Stage
+from .cgroup_subject import wait_until
 
 
 class Joining:

@@ -25,7 +25,8 @@ from corelaunch.api import (
     cgroup_hierarchies,
 )
 from corelaunch.testing.cgroup_kernel import KernelCgroups
-from corelaunch.testing.cgroup_stage import Made, Stage, Subject
+from corelaunch.testing.cgroup_stage import Made, Stage
+from corelaunch.testing.cgroup_subject import Subject
 from corelaunch.testing.context import RecordingContext
 
 pytestmark = [
