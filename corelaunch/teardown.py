@@ -11,7 +11,7 @@ import os
 import stat
 from _signal import SIGKILL
 
-from .api import ProcessHandle
+from .api import CgroupPlacement, ProcessHandle
 from .backends import recall
 from .errors import CorelaunchError, PluginError, StateError, TeardownError
 from .kernel import pidfd, procfs
@@ -95,17 +95,28 @@ def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]
     for backend in backends:
         if backend.kind != "cgroup_manager" or not book.ledger.effects(backend.owner):
             continue
+        placement = _what_was_made(backend, book)
         # A private pid namespace has died with its init, exec'd processes included; only the rest need be looked for.
-        if book.ledger.begin.get("namespaces", 0) & CLONE_NEWPID and not populated(backend.placement.paths):
+        if book.ledger.begin.get("namespaces", 0) & CLONE_NEWPID and not populated(placement.paths):
             continue
         try:
             if "kill" in backend.manager.features:
-                backend.manager.kill(backend.placement)
+                backend.manager.kill(placement)
             else:
-                for pid in backend.manager.processes(backend.placement):
+                for pid in backend.manager.processes(placement):
                     kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
         except (OSError, CorelaunchError) as error:
             errors.append(_named(error, backend.owner))
+
+
+def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:
+    """The cgroup without the directories that were placed and never made: a stranger may have made them since."""
+    placement: CgroupPlacement = backend.placement
+    ours = {effect.args.get("path") for effect in book.ledger.effects(backend.owner)}
+    if not ours.intersection(placement.paths.values()):
+        return placement  # a manager that announces something else than directories (a unit)
+    paths = {controller: path for controller, path in placement.paths.items() if path in ours}
+    return CgroupPlacement(paths, placement.extra)
 
 
 def kill_process(process: OurProcess) -> None:

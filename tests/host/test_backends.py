@@ -95,6 +95,17 @@ def test_limits_of_the_config_are_what_the_kernel_has(runtime: Runtime, bundle: 
     assert not [path for path in paths.values() if os.path.exists(path)]
 
 
+def test_without_device_rules_a_container_may_not_use_every_device_of_the_host(
+    runtime: Runtime, bundle: Bundle
+) -> None:
+    container = runtime.create("cl-lead-devices", str(bundle("sleep", "60", change=without_cgroup_needs)))
+    backend = container.cgroup()
+    assert backend is not None
+    rules = Path(backend.placement.paths["devices"], "devices.list").read_text().splitlines()
+    assert "a *:* rwm" not in rules
+    assert "c 1:3 rwm" in rules
+
+
 def test_a_container_killed_for_its_memory_says_so(runtime: Runtime, bundle: Bundle) -> None:
     def change(config: dict[str, Any]) -> None:
         config["linux"]["resources"] = {"memory": {"limit": 8 << 20}}

@@ -127,8 +127,7 @@ def write_devices(directory: str, rules: Sequence[Mapping[str, Any]]) -> None:
     ):
         return
     controls.set("devices.allow" if target.allow_all else "devices.deny", "a")
-    for line in sorted(target.lines()):
-        controls.set("devices.deny" if target.allow_all else "devices.allow", line)
+    controls.set_each("devices.deny" if target.allow_all else "devices.allow", sorted(target.lines()))
 
 
 def _parse(rule: Mapping[str, Any], where: str) -> tuple[str, tuple[str, str], str]:

@@ -12,6 +12,10 @@ import os
 
 from corelaunch.api import ConfigError, KernelError, Unsupported
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CHUNK = 65536
@@ -111,14 +115,24 @@ class Controls:
         return read_checked(self.path(name))
 
     def set(self, name: str, value: str, hint: str = "") -> None:
-        """Write a control.
+        """Write a control; see :meth:`set_each`."""
+        self.set_each(name, [value], hint)
+
+    def set_each(self, name: str, values: Sequence[str], hint: str = "") -> None:
+        """Write values to a control one after the other, each in a write(2) of its own.
 
         Raises:
             Unsupported: this kernel has no such control here.
             KernelError: the kernel refuses; the error has path, value and errno.
         """
+        value = ""
         try:
-            write(self.path(name), value)
+            fd = os.open(self.path(name), WRITE)
+            try:
+                for value in values:
+                    os.write(fd, value.encode())
+            finally:
+                os.close(fd)
         except OSError as error:
             if error.errno == errno.ENOENT and os.path.isdir(self.directory):
                 raise Unsupported(
