@@ -80,10 +80,17 @@ class ReferenceCgroupManager(CgroupManager):
         self._swap(placement, resources.get("memory", {}).get("swap"))
 
     def freeze(self, placement: CgroupPlacement) -> None:
-        """Freeze and wait."""
-        self._set_frozen(placement, True)
-        while not self.frozen(placement):
-            time.sleep(0.001)
+        """Freeze and wait; thawed for a moment now and then: a parent in vfork(2) else waits for its frozen child."""
+        deadline = time.monotonic() + 5
+        while True:
+            self._set_frozen(placement, True)
+            for _ in range(20):
+                if self.frozen(placement):
+                    return
+                time.sleep(0.001)
+            self._set_frozen(placement, False)
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded("cannot freeze cgroup", where=self._of(placement, "freezer"))
 
     def thaw(self, placement: CgroupPlacement) -> None:
         """Thaw."""
