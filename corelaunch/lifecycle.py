@@ -308,7 +308,10 @@ def fail(launch: Launch, process: ParentProcess) -> None:
 
 
 def _reset_affinity(process: ProcessHandle, log: Log) -> None:
-    """Give a child every CPU of its cpuset: since Linux 6.2 it would else keep the mask that we were given."""
+    """Give a child every CPU of its cpuset: since Linux 6.2 it would else keep the mask that we were given.
+
+    From here, where the seed has it (before the RDT join), and only if we were given less than all.
+    """
     try:
         everything = range(os.cpu_count() or 1)
         if os.sched_getaffinity(0) != set(everything):

@@ -83,8 +83,7 @@ enum cl_bootstrap_flag {
     CL_BOOT_NETLINK = 2,          /* stage 2 opens a NETLINK_ROUTE SOCK_DGRAM socket and sends it with INIT_ALIVE */
     CL_BOOT_NON_DUMPABLE = 4,     /* joining namespaces of a running container: CVE-2016-9962 */
     CL_BOOT_TIME_OFFSETS = 8,     /* write timens_offsets after unshare(CLONE_NEWTIME), before the fork of stage 2 */
-    CL_BOOT_NO_SETGROUPS = 16,    /* rootless without a helper: setgroups is "deny" in the new user namespace */
-    CL_BOOT_RESET_AFFINITY = 32   /* stage 2 resets its CPU affinity to every CPU of its cpuset */
+    CL_BOOT_NO_SETGROUPS = 16     /* rootless without a helper: setgroups is "deny" in the new user namespace */
 };
 
 struct cl_bootstrap {

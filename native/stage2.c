@@ -12,20 +12,6 @@
 #include "compat.h"
 #include "init.h"
 
-#define AFFINITY_BYTES 8192
-
-/*
- * Every CPU that our cpuset has: the kernel cuts the mask. Since 6.2 a mask once set is kept over changes of the
- * cpuset, so a launcher that was pinned would pin every container.
- */
-static void reset_affinity(struct init *init)
-{
-    static unsigned char every_cpu[AFFINITY_BYTES];
-    memset(every_cpu, 0xff, sizeof every_cpu);
-    if (syscall(SYS_sched_setaffinity, 0, sizeof every_cpu, every_cpu) < 0)
-        log_call(init, "", "sched_setaffinity");
-}
-
 /* A datagram netlink socket belongs to the network namespace in which it was made; the parent works through it. */
 static int open_netlink(struct init *init)
 {
@@ -83,7 +69,5 @@ _Noreturn void run_stage2(struct init *init, const struct cl_bootstrap *bootstra
     sync_send(init, CL_MSG_INIT_ALIVE, NULL, 0, netlink);
     drop_fd(&netlink);
     receive_plan(init);
-    if (bootstrap->flags & CL_BOOT_RESET_AFFINITY)
-        reset_affinity(init);
     execute_plan(init);
 }

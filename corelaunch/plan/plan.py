@@ -56,7 +56,6 @@ class Plan(Record):
         """
         if len(join_types) > lib.CL_JOIN_LIMIT:
             raise ConfigError("too many namespaces to join", why=f"{len(join_types)}, at most {lib.CL_JOIN_LIMIT}")
-        flags |= lib.CL_BOOT_RESET_AFFINITY
         if self.oom_score_adj is not None:
             flags |= lib.CL_BOOT_OOM_SCORE_ADJ
         if join_types:

@@ -97,7 +97,7 @@ def test_the_bootstrap_names_namespaces_offsets_and_oom_score(config: dict[str, 
     config["process"]["oomScoreAdj"] = -900
     plan = plan_of(config)
     flags, new, joins, *rest = unpack("=3I8Ii4q", plan.bootstrap())
-    assert flags == lib.CL_BOOT_OOM_SCORE_ADJ | lib.CL_BOOT_TIME_OFFSETS | lib.CL_BOOT_RESET_AFFINITY
+    assert flags == lib.CL_BOOT_OOM_SCORE_ADJ | lib.CL_BOOT_TIME_OFFSETS
     assert new == plan.new_namespaces == 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000 | 0x20000 | 0x10000000 | 0x80
     assert (joins, rest[8:]) == (0, [-900, -5, 7, 9, 0])
     assert (plan.uid_map, plan.gid_map) == ("0 1000 10\n10 5000 1\n", "0 2000 10\n")
@@ -106,7 +106,7 @@ def test_the_bootstrap_names_namespaces_offsets_and_oom_score(config: dict[str, 
 def test_whoever_joins_a_container_cannot_be_traced_meanwhile(config: dict[str, Any]) -> None:
     plan = setns_plan({"args": ["sh"]}, config, terminal=False)
     flags, new, joins, *types = unpack("=3I8I", plan.bootstrap([0x10000000, 0x20000], flags=lib.CL_BOOT_NETLINK)[:44])
-    assert flags == lib.CL_BOOT_NON_DUMPABLE | lib.CL_BOOT_NETLINK | lib.CL_BOOT_RESET_AFFINITY
+    assert flags == lib.CL_BOOT_NON_DUMPABLE | lib.CL_BOOT_NETLINK
     assert (new, joins, types) == (0, 2, [0x10000000, 0x20000, 0, 0, 0, 0, 0, 0])
     with pytest.raises(ConfigError, match="too many namespaces"):
         plan.bootstrap([1] * 9)
