@@ -105,7 +105,8 @@ def main() -> None:
         make_world(config, bundle, Path(rootfs))
         status, output = (with_corelaunch if runtime == "corelaunch" else with_runc)(bundle)
     last = Path(config["linux"].get("cgroupsPath") or "/engine-config").name
-    left = [str(path) for path in Path("/sys/fs/cgroup").rglob(last) if path.is_dir()]
+    # os.walk passes over what others remove meanwhile.
+    left = [f"{directory}/{last}" for directory, names, _ in os.walk("/sys/fs/cgroup") if last in names]
     print(json.dumps({"status": status, "output": output, "left": left}))
 
 
