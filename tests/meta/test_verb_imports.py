@@ -32,7 +32,7 @@ FORBIDDEN = frozenset(
 #: Modules of the standard library that a verb may import, with what these import in turn (Python 3.11 to 3.14).
 STANDARD = frozenset(
     """
-    os os.path posixpath genericpath stat _stat _collections_abc abc _abc errno time fcntl select struct _struct
+    os os.path posixpath genericpath stat _stat _collections_abc abc _abc errno time fcntl select struct _struct gc
     binascii resource pwd __future__ _json _signal _random math _socket termios zlib _opcode_metadata ntpath
     """.split()
 )
