@@ -88,6 +88,22 @@ class Backends:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if path else -1
 
 
+def open_cgroup_of(pid: int) -> int:
+    """The unified cgroup that a process is in (-1 without such a hierarchy); the caller closes it.
+
+    Raises:
+        OSError: the process is gone.
+    """
+    from .kernel import mountinfo, procfs
+
+    path = procfs.cgroups_of(pid).get("", "")
+    for hierarchy in mountinfo.cgroup_hierarchies():
+        if hierarchy.version == 2 and path.startswith(hierarchy.root.rstrip("/")):
+            directory = hierarchy.mountpoint + path.removeprefix(hierarchy.root.rstrip("/"))
+            return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return -1
+
+
 def choose(
     registry: Registry,
     container_id: str,

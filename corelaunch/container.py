@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .state.book import Book
 
-CLONE_NEWPID = 0x20000000  # clone(2)
-
 #: How long ``delete --force`` waits for another process's create, start or delete before it stops it.
 FORCE_SECONDS = 10.0
 #: How long start and delete wait for each other; none of them takes a second when all is well.
@@ -266,7 +264,7 @@ class Container:
     @property
     def has_private_pid_namespace(self) -> bool:
         """Whether its processes die with its init; else its cgroup must be killed."""
-        return bool(self._ledger.begin.get("namespaces", 0) & CLONE_NEWPID)
+        return self._ledger.private_pid_namespace
 
     def locked(self) -> bool:
         """Whether another process is working on it right now."""

@@ -13,7 +13,9 @@ The order must not change without a reason that is stronger than these:
 from __future__ import annotations
 
 import os
+from errno import EBUSY, ENOENT, EOPNOTSUPP
 
+from .backends import open_cgroup_of
 from .bootstrap.init_process import InitProcess
 from .bootstrap.stdio import open_fifos
 from .errors import ChildError, CorelaunchError, KernelError, PluginError
@@ -139,7 +141,8 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         if cgroup is not None and not cgroup.manager.needs_process:
             launch.call(cgroup, "create", cgroup.request, None, launch.context(cgroup))
     with launch.step("spawn"):
-        stage0 = _spawn(launch, process, io)
+        unified = backends.open_unified() if cgroup is not None and not cgroup.manager.needs_process else -1
+        stage0 = _spawn(launch, process, io, "stage 0", unified)
     with launch.step("cgroup join"):
         if cgroup is not None and cgroup.manager.needs_process:
             launch.call(cgroup, "create", cgroup.request, stage0, launch.context(cgroup))
@@ -177,18 +180,32 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         process.leave_ready_point()
 
 
-def _spawn(launch: Launch, process: InitProcess, io: ProcessIO) -> ProcessHandle:
-    cgroup = launch.backends.cgroup
-    unified = launch.backends.open_unified() if cgroup is not None and not cgroup.manager.needs_process else -1
+def _spawn(launch: Launch, process: ParentProcess, io: ProcessIO, role: str, cgroup_fd: int) -> ProcessHandle:
+    """Start stage 0, born in the cgroup of ``cgroup_fd`` (closed here), and take its greeting."""
     try:
-        stage0 = process.spawn(io, unified)
+        stage0 = process.spawn(io, cgroup_fd)
     finally:
-        if unified >= 0:
-            os.close(unified)
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
     # Recorded while it is blocked. Killed before this line, we leave a stage 0 that sees the end of our socket.
-    launch.book.process("stage 0", stage0)
+    launch.book.process(role, stage0)
     process.greet()
     return stage0
+
+
+def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) -> ProcessHandle:
+    """Start stage 0 of an exec in the container's cgroup, or, where that takes no process, in its init's own.
+
+    A container may have moved itself into a cgroup below (v2: one with controllers enabled below it takes no
+    process, EBUSY), or have been moved elsewhere (ENOENT), as runc has it since 1.0.0-rc91.
+    """
+    try:
+        return _spawn(launch, process, io, "exec", launch.backends.open_unified())
+    except (FileNotFoundError, KernelError) as error:
+        if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP):
+            raise
+        launch.log("debug", f"exec goes to the cgroup of the init: {error}")
+        return _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid))
 
 
 def _join_cgroup(launch: Launch, cgroup: Placed, process: ParentProcess, stage0: ProcessHandle) -> None:
@@ -270,14 +287,7 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
     cgroup, rdt, trace = launch.backends.cgroup, launch.backends.rdt, launch.trace
     with trace.step("spawn"):
         process.open_namespaces()
-        unified = launch.backends.open_unified()
-        try:
-            stage0 = process.spawn(io, unified)
-        finally:
-            if unified >= 0:
-                os.close(unified)
-        launch.book.process("exec", stage0)
-        process.greet()
+        stage0 = _spawn_in_container(launch, process, io)
     with trace.step("cgroup join"):
         if cgroup is not None:
             _join_cgroup(launch, cgroup, process, stage0)

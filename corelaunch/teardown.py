@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 #: How long a killed process may take to be gone: it can be held up by a slow unmount or a core dump.
 KILL_SECONDS = 10.0
 
-CLONE_NEWPID = 0x20000000  # clone(2)
-
 
 def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> None:
     """Kill what is left of the container and undo every effect, newest first.
@@ -97,7 +95,7 @@ def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]
             continue
         placement = _what_was_made(backend, book)
         # A private pid namespace has died with its init, exec'd processes included; only the rest need be looked for.
-        if book.ledger.begin.get("namespaces", 0) & CLONE_NEWPID and not populated(placement.paths):
+        if book.ledger.private_pid_namespace and not populated(placement.paths):
             continue
         try:
             if "kill" in backend.manager.features:

@@ -32,7 +32,7 @@ class SetnsProcess(ParentProcess):
     """Parent side of ``exec``. Its plan has no hooks point, and no message of one is understood.
 
     Args:
-        target: the container's init; its namespaces are joined.
+        target: the container's init; its namespaces are joined. Also an attribute.
         namespaces: CLONE_NEW* bits of the namespaces that the container has of its own.
     """
 
@@ -40,7 +40,7 @@ class SetnsProcess(ParentProcess):
 
     def __init__(self, plan: Plan, log: Callable[[str, str], None], target: ProcessHandle, namespaces: int) -> None:
         super().__init__(plan, log)
-        self._target = target
+        self.target = target
         self._namespaces = namespaces
 
     def open_namespaces(self) -> None:
@@ -57,15 +57,15 @@ class SetnsProcess(ParentProcess):
         try:
             for bit, name in NAMESPACES.items():
                 if self._namespaces & bit:
-                    fds.append(os.open(f"/proc/{self._target.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+                    fds.append(os.open(f"/proc/{self.target.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
                     types.append(bit)
-            if procfs.start_time(self._target.pid) != self._target.start_time:
+            if procfs.start_time(self.target.pid) != self.target.start_time:
                 raise ProcessLookupError(3, "No such process")
         except OSError as error:
             for fd in fds:
                 os.close(fd)
             raise KernelError.of(
-                "cannot join the container", error, where=f"init process {self._target.pid}"
+                "cannot join the container", error, where=f"init process {self.target.pid}"
             ) from error
         self._join_fds, self._joins = fds, tuple(types)
 

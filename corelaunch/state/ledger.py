@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+_CLONE_NEWPID = 0x20000000  # clone(2)
+
+
 class PlacedBackend(Record):
     """A placement as it was journaled, before a backend has looked at it."""
 
@@ -113,6 +116,11 @@ class Ledger:
         """Every owner that placed or announced something, newest first."""
         seen = dict.fromkeys([*self.placements, *(owner for owner, _ in self._effects.values())])
         return list(seen)[::-1]
+
+    @property
+    def private_pid_namespace(self) -> bool:
+        """Whether the container's processes die with its init (pid_namespaces(7)); else its cgroup must be killed."""
+        return bool(self.begin.get("namespaces", 0) & _CLONE_NEWPID)
 
     def init(self) -> ProcessHandle | None:
         """The container's init (or stage 0, if it did not get further), None when no process was started."""

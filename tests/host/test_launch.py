@@ -321,3 +321,24 @@ def test_gc_finishes_what_a_killed_runtime_began(runtime: Runtime, bundle: Bundl
     assert runtime.gc() == [("killed", "removed")]
     assert runtime.root.ids() == ["kept"]
     keeper.delete(force=True)
+
+
+def test_exec_follows_an_init_that_was_moved_to_another_cgroup(runtime: Runtime, bundle: Bundle) -> None:
+    container = runtime.create("cl-lead-moved", str(bundle("sleep", "60")))
+    container.start()
+    backend = container.cgroup()
+    assert backend is not None
+    unified = Path(backend.placement.paths[""])
+    elsewhere = unified.with_name("cl-lead-elsewhere")
+    elsewhere.mkdir()
+    try:
+        (elsewhere / "cgroup.procs").write_text(str(container.pid))
+        unified.rmdir()
+        process = container.exec(
+            {"args": ["sleep", "60"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
+        )
+        assert procfs.cgroups_of(process.pid)[""] == "/cl-lead-elsewhere"
+        container.delete(force=True)
+        assert process.wait(10) in (-1, 137)
+    finally:
+        elsewhere.rmdir()
