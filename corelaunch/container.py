@@ -159,6 +159,9 @@ class Container:
     ) -> Process:
         """Execute one more program inside.
 
+        Wait for it: it is our child, and the kernel lets the init of a pid namespace end only after every process in
+        it was reaped (pid_namespaces(7)).
+
         Args:
             process: an OCI process object (config.md, Process).
 

@@ -129,7 +129,7 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
         teardown.run_poststop(book, runtime.log)
         teardown.remove_directory(book.directory)
-    except CorelaunchError as second:
+    except (CorelaunchError, OSError) as second:
         runtime.log("warning", f"after a failed create: {second}")
         if isinstance(error, CorelaunchError) and not error.hint:
             error.hint = f"something is left of it: delete --force {book.container_id}"
