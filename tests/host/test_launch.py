@@ -342,3 +342,17 @@ def test_exec_follows_an_init_that_was_moved_to_another_cgroup(runtime: Runtime,
         assert process.wait(10) in (-1, 137)
     finally:
         elsewhere.rmdir()
+
+
+def test_a_pinned_runtime_does_not_pin_its_containers(runtime: Runtime, bundle: Bundle, output: Any) -> None:
+    mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("this machine has one CPU")
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        assert (
+            runtime.run("t1", str(bundle("grep", "Cpus_allowed_list", "/proc/self/status")), io=io_to(output.fd)) == 0
+        )
+    finally:
+        os.sched_setaffinity(0, mine)
+    assert output.text().split()[1] != str(min(mine))

@@ -131,20 +131,6 @@ def test_oom_score_is_that_of_the_payload(run, rootfs):
     assert done.stdout == "321\n"
 
 
-def test_affinity_is_reset_to_every_cpu(run, rootfs):
-    mine = os.sched_getaffinity(0)
-    if len(mine) < 2:
-        pytest.skip("this machine has one CPU")
-    os.sched_setaffinity(0, {min(mine)})
-    try:
-        pinned = run(small_plan(rootfs, ["grep", "Cpus_allowed_list", "/proc/self/status"]))
-        free = run(small_plan(rootfs, ["grep", "Cpus_allowed_list", "/proc/self/status"]), flags=["RESET_AFFINITY"])
-    finally:
-        os.sched_setaffinity(0, mine)
-    assert pinned.stdout.split()[1] == str(min(mine))
-    assert free.stdout.split()[1] != str(min(mine))
-
-
 def test_netlink_socket_is_of_the_containers_network_namespace(launch, rootfs):
     one = launch()
     pid = one.bootstrap(flags=["NETLINK"])
