@@ -28,8 +28,9 @@ def start(directories: list[str], *, packed: bool = False) -> NoReturn:
     if not (sys.flags.isolated and sys.flags.no_site):
         _fail("start it with the installed command, not with python -m (the environment could choose what is run)")
     if posix.geteuid() == 0:
+        seen: set[str] = set()
         for directory in (f"{directories[0]}/corelaunch", *directories):
-            _require_safe(directory)
+            _require_safe(directory, seen)
     sys.path[:] = [path for path in sys.path if path not in directories] + directories
     sys.argv[0] = "corelaunch"
     # A command ends before there is garbage worth collecting, and looking for it in all that was imported costs 1 ms.
@@ -45,13 +46,16 @@ def start(directories: list[str], *, packed: bool = False) -> NoReturn:
     entry()
 
 
-def _require_safe(directory: str) -> None:
+def _require_safe(directory: str, seen: set[str]) -> None:
     """Refuse a directory where somebody else could put or exchange a module that root would run.
 
     Its parents count too: who may rename a directory may exchange it. In a sticky one (/tmp) nobody can.
+
+    Args:
+        seen: parents that were found safe before, and so are those above them.
     """
     path = directory
-    while True:
+    while path == directory or path not in seen:
         try:
             status = posix.stat(path)
         except OSError as error:
@@ -62,6 +66,8 @@ def _require_safe(directory: str) -> None:
             _fail(f"{path} belongs to user {status.st_uid}; root runs code from there: chown it to root")
         if path == "/":
             return
+        if path != directory:
+            seen.add(path)
         path = path.rpartition("/")[0] or "/"
 
 

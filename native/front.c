@@ -6,6 +6,7 @@
  * whoever sets PYTHONPATH, a user site, a .pth file or the working directory runs code as root.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -81,9 +82,33 @@ static bool find_interpreter(struct launch *launch, const char *bin, int minor)
     return false;
 }
 
+static const char *const libraries[] = {"lib", "lib64"};
+
+/* Which python3.N directories there are: one look into each library directory, not one for every N. */
+static void list_minors(const char *prefix, bool minors[NEWEST_MINOR + 1])
+{
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+        char path[PATH_MAX];
+        if (!exists(path, R_OK | X_OK, "%s/%s", prefix, libraries[i]))
+            continue;
+        DIR *directory = opendir(path);
+        if (!directory)
+            continue;
+        for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
+            static const char start[] = "python3.";
+            char *end;
+            if (strncmp(entry->d_name, start, sizeof start - 1) != 0)
+                continue;
+            const long minor = strtol(entry->d_name + sizeof start - 1, &end, 10);
+            if (!*end && minor >= OLDEST_MINOR && minor <= NEWEST_MINOR)
+                minors[minor] = true;
+        }
+        closedir(directory);
+    }
+}
+
 static bool find_package(struct launch *launch, const char *prefix, int minor)
 {
-    static const char *const libraries[] = {"lib", "lib64"};
     static const char *const packages[] = {"site-packages", "dist-packages"};
 
     for (int i = 0; i < 4; i++)
@@ -101,8 +126,10 @@ static void find(struct launch *launch)
     own_directory(bin);
     snprintf(prefix, sizeof prefix, "%s", bin);
     *strrchr(prefix, '/') = '\0';
+    bool minors[NEWEST_MINOR + 1] = {false};
+    list_minors(prefix, minors);
     for (int minor = NEWEST_MINOR; minor >= OLDEST_MINOR; minor--)
-        if (find_package(launch, prefix, minor)) {
+        if (minors[minor] && find_package(launch, prefix, minor)) {
             if (find_interpreter(launch, bin, minor))
                 return;
             fail("corelaunch: cannot start: %s/python3: no such interpreter", bin);
