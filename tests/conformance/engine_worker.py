@@ -96,6 +96,13 @@ def with_runc(bundle: Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def cgroups_on_the_way(config: dict[str, Any]) -> set[str]:
+    """Directories of the cgroup and of those above it, in every hierarchy, that are there now."""
+    path = Path(config["linux"].get("cgroupsPath") or "/engine-config")
+    names = [str(one).lstrip("/") for one in (path, *path.parents) if one.name]
+    return {str(found) for name in names for found in Path("/sys/fs/cgroup").glob(f"*/{name}")}
+
+
 def main() -> None:
     config_path, rootfs, runtime = sys.argv[1:]
     config = json.loads(Path(config_path).read_text())
@@ -103,10 +110,11 @@ def main() -> None:
         bundle = Path(directory)
         shutil.copy(config_path, bundle / "config.json")
         make_world(config, bundle, Path(rootfs))
+        before = cgroups_on_the_way(config)
         status, output = (with_corelaunch if runtime == "corelaunch" else with_runc)(bundle)
-    last = Path(config["linux"].get("cgroupsPath") or "/engine-config").name
-    # os.walk passes over what others remove meanwhile.
-    left = [f"{directory}/{last}" for directory, names, _ in os.walk("/sys/fs/cgroup") if last in names]
+    left = sorted(cgroups_on_the_way(config) - before, reverse=True)
+    for directory in left:  # runc leaves the cgroups above its own
+        os.rmdir(directory)
     print(json.dumps({"status": status, "output": output, "left": left}))
 
 
