@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from .. import hookspecs
 
 TYPE_CHECKING = False
@@ -18,6 +16,8 @@ def hook_names() -> list[str]:
 
 def nearest(plugin: Any) -> str:
     """A hint for a plugin that has no hook where one is expected: the known hook closest to one that it misspelt."""
+    from difflib import get_close_matches  # with what it imports 3 ms, and only for an error
+
     known = hook_names()
     for attribute in dir(plugin):
         if attribute.startswith("corelaunch_") and attribute not in (*known, "corelaunch_api"):

@@ -75,9 +75,11 @@ def observe_all(registry: Registry, names: Sequence[str], moment: Moment, *, up:
     failures: list[Exception] = []
     for name in names:
         try:
-            manager = plugin_manager()
-            register(manager, registry, "lifecycle", name)
-            manager.hook.corelaunch_moment(moment=moment)
+            if name not in registry.observers:
+                manager = plugin_manager()
+                register(manager, registry, "lifecycle", name)
+                registry.observers[name] = manager.hook.corelaunch_moment
+            registry.observers[name](moment=moment)
         except CorelaunchError as error:
             error.plugin = error.plugin or name
             failures.append(error)

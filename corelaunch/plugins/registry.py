@@ -45,6 +45,8 @@ class Registry:
         self._backends: dict[tuple[str, str], Any] = {}
         self._failures: dict[tuple[str, str], PluginError] = {}
         self._lock = allocate_lock()
+        #: Lifecycle plugin -> its ``corelaunch_moment``, as pluggy calls it; filled by ``manager.observe_all``.
+        self.observers: dict[str, Callable[..., Any]] = {}
 
     def entries(self, kind: str = "") -> list[EntryPoint]:
         """Every installed plugin, or those of one kind; nothing is imported."""
