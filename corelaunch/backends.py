@@ -77,11 +77,6 @@ class Backends:
         """Directory per controller ("" unified), {} without a cgroup."""
         return self.cgroup.placement.paths if self.cgroup is not None else {}
 
-    @property
-    def cgroup_needs_process(self) -> bool:
-        """Whether the cgroup can only be made around the blocked child."""
-        return self.cgroup is not None and self.cgroup.manager.needs_process
-
     def open_unified(self) -> int:
         """The cgroup to be born in (CLONE_INTO_CGROUP), -1 if there is none; the caller closes it."""
         path = self.cgroup_paths.get("")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from struct import pack
 
 from . import lifecycle
 from .backends import Backends, recall
@@ -11,7 +10,7 @@ from .bootstrap.handover import send_console, write_pid_file
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
-from .errors import ConfigError, KernelError, WrongStatus
+from .errors import ConfigError, WrongStatus
 from .plan import setns_plan
 from .preparation import compiled_seccomp
 from .process import Process
@@ -49,7 +48,7 @@ def execute(
     if target is None:
         raise WrongStatus("container not running", where=container.id)
     plan = setns_plan(process, config, terminal=terminal, seccomp=compiled_seccomp(config))
-    # Shared: it only appends its own record. Released at once, so that delete --force need not wait for a long exec.
+    # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     child = SetnsProcess(plan, runtime.log, target, book.ledger.begin["namespaces"])
     launch = lifecycle.Launch(book, _recalled(runtime, book), config, container.bundle, runtime.log, runtime.trace)
@@ -89,17 +88,3 @@ def _recalled(runtime: Runtime, book: Book) -> Backends:
         if placed.kind != "network_strategy"
     }
     return Backends(found.get("cgroup_manager"), found.get("rdt_manager"))
-
-
-def resize(master_fd: int, rows: int, columns: int) -> None:
-    """Set the window size of a pty (TIOCSWINSZ, ioctl_tty(2)).
-
-    Raises:
-        KernelError: it is not a terminal.
-    """
-    import fcntl
-
-    try:
-        fcntl.ioctl(master_fd, 0x5414, pack("=HHHH", rows, columns, 0, 0))
-    except OSError as error:
-        raise KernelError.of("cannot set the window size", error) from error

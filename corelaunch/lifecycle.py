@@ -294,6 +294,8 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
     with trace.step("bootstrap"):
         handle = process.bootstrap()
         launch.book.process("exec", handle)
+        # All that delete must know is recorded; from here on nobody need wait for us, whatever the program does.
+        launch.book.unlock()
         process.await_alive()
     with trace.step("reap"):
         process.reap_stage0()

@@ -149,7 +149,10 @@ class Runtime:
                 status = init.wait()
             container.end_shared_pid_namespace()
         except BaseException:
-            container.delete(force=True)
+            try:
+                container.delete(force=True)
+            except CorelaunchError as second:
+                self.log("warning", f"after a failed run: {second}")
             raise
         if not keep:
             container.delete(force=True)

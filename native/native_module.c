@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef SYS_open_tree
@@ -60,13 +59,6 @@ int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint6
 int cl_pidfd_getfd(int pidfd, int fd)
 {
     return result_of(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
-}
-
-int64_t cl_fs_magic(int fd)
-{
-    struct statfs status;
-
-    return fstatfs(fd, &status) < 0 ? -errno : (int64_t)(uint32_t)status.f_type;
 }
 
 int cl_socketpair(int ends[2])

@@ -212,11 +212,6 @@ def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> i
     return _check(lib.cl_openat2(dirfd, _path(path), flags | os.O_CLOEXEC, mode, resolve), path)
 
 
-def fs_magic(fd: int) -> int:
-    """The type of the filesystem that ``fd`` is on, as in linux/magic.h (fstatfs(2))."""
-    return _check(lib.cl_fs_magic(fd))
-
-
 def pidfd_getfd(pidfd: int, fd: int) -> int:
     """A copy of descriptor ``fd`` of another process (pidfd_getfd(2); needs the right to ptrace it)."""
     return _check(lib.cl_pidfd_getfd(pidfd, fd))

@@ -61,6 +61,10 @@ class Book:
         """The context to hand to a manager for one call of at most ``seconds``."""
         return JournalContext(self, owner, time.monotonic() + seconds, log, trace)
 
+    def unlock(self) -> None:
+        """Release the lock and keep the journal open: what is still to be appended is whole in itself."""
+        lock.release(self.journal)
+
     def close(self) -> None:
         """Close the journal, which releases its lock."""
         self.journal.close()

@@ -112,11 +112,6 @@ class Ledger:
         ours = [e for o, e in self._effects.values() if o == owner and (e.done or e.absent)]
         return ours[::-1]
 
-    def owners(self) -> list[str]:
-        """Every owner that placed or announced something, newest first."""
-        seen = dict.fromkeys([*self.placements, *(owner for owner, _ in self._effects.values())])
-        return list(seen)[::-1]
-
     @property
     def private_pid_namespace(self) -> bool:
         """Whether the container's processes die with its init (pid_namespaces(7)); else its cgroup must be killed."""

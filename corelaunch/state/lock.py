@@ -48,6 +48,11 @@ def take(journal: Journal, *, exclusive: bool, wait_seconds: float) -> None:
         _write_holder(os.path.dirname(journal.path))
 
 
+def release(journal: Journal) -> None:
+    """Unlock an open journal."""
+    fcntl.flock(journal.fd, fcntl.LOCK_UN)
+
+
 def _write_holder(directory: str) -> None:
     text = f"{os.getpid()} {procfs.start_time(os.getpid())}".encode()
     fd = os.open(

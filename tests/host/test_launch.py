@@ -356,3 +356,50 @@ def test_a_pinned_runtime_does_not_pin_its_containers(runtime: Runtime, bundle: 
     finally:
         os.sched_setaffinity(0, mine)
     assert output.text().split()[1] != str(min(mine))
+
+
+def test_delete_by_force_does_not_wait_for_an_exec_that_stands_still(
+    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corelaunch.container.FORCE_SECONDS", 0.2)
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    exec_that_was_stopped = container.open_book(exclusive=False)
+    try:
+        runtime.load("t1").delete(force=True)
+    finally:
+        exec_that_was_stopped.close()
+    assert runtime.root.ids() == []
+
+
+def test_exec_holds_no_lock_when_its_process_is_recorded(
+    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    locked: list[bool] = []
+    original = ParentProcess.send_plan
+
+    def send_plan(self: ParentProcess, *fifos: int) -> None:
+        locked.append(runtime.load("t1").locked())
+        original(self, *fifos)
+
+    monkeypatch.setattr(ParentProcess, "send_plan", send_plan)
+    process = container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+    assert process.wait(10) == 0
+    assert locked == [False]
+
+
+def test_the_error_of_start_is_what_run_reports_also_when_delete_fails(
+    runtime: Runtime, bundle: Bundle, rootfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (rootfs / "broken").write_text("#!/no/interpreter\n")
+    (rootfs / "broken").chmod(0o755)
+
+    def refuse(self: Any, force: bool = False) -> None:
+        raise CorelaunchError("delete failed too")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("corelaunch.container.Container.delete", refuse)
+        with pytest.raises(ChildError, match="no such file or directory"):
+            runtime.run("t1", str(bundle("/broken")))
