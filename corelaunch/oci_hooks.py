@@ -30,6 +30,11 @@ DEFAULT_SECONDS = 300.0
 #: Output beyond this is read and thrown away; a hook cannot fill our memory.
 _OUTPUT_LIMIT = 64 << 10
 _OUTPUT_IN_ERROR = 1024
+_PORTION = 64 << 10
+#: A pipe holds 64 KiB (pipe(7)), which one read may return in parts.
+_PIPE_READS = 16
+#: From SIGKILL to the end.
+_REAP_SECONDS = 10.0
 
 
 def run(
@@ -66,13 +71,11 @@ def _run_one(
         process.release()
         status = process.finish(time.monotonic() + seconds)
         if status is None:
-            process.kill()
             raise HookError(f"hook {hook['path']} timed out", where=where, why=f"after {seconds:g} s{process.said()}")
         failure = process.exec_failure()
         if failure:
             raise HookError(f"cannot execute hook {hook['path']}", where=where, errno=failure)
         if status != 0:
-            process.kill()
             how = f"exit status {status}" if status < 128 else f"killed by signal {status - 128}"
             raise HookError(f"hook {hook['path']} failed", where=where, why=f"{how}{process.said()}")
     except BaseException:
@@ -88,26 +91,24 @@ class _HookProcess:
     def __init__(self, where: str, hook: Mapping[str, Any], state: bytes, bundle: str) -> None:
         arguments = hook.get("args") or [hook["path"]]
         environment = hook.get("env") or []
-        fds: list[int] = []
-
-        def keep(*new: int) -> tuple[int, ...]:
-            fds.extend(new)
-            return new
-
-        executable = native.init_executable()
-        keep(executable)
+        theirs: list[int] = []
+        ours: list[int] = []
         try:
-            (stdin,) = keep(native.sealed_memfd("oci-state", state))
+            theirs.append(executable := native.init_executable())
+            theirs.append(stdin := native.sealed_memfd("oci-state", state))
             os.lseek(stdin, 0, os.SEEK_SET)
             self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            keep(output)
+            ours.append(self._output)
+            theirs.append(output)
             # Only our end may be non-blocking: a hook that fills the pipe must wait, not fail with EAGAIN.
             os.set_blocking(output, True)
             gate, self._gate = os.pipe2(os.O_CLOEXEC)
-            keep(gate)
+            ours.append(self._gate)
+            theirs.append(gate)
             self._failure, failure = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            keep(failure)
-            (cwd,) = keep(os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            ours.append(self._failure)
+            theirs.append(failure)
+            theirs.append(cwd := os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             command = ["corelaunch-init", "hook", hook["path"], *arguments]
             pid, self._pidfd = native.spawn(
                 executable,
@@ -117,13 +118,14 @@ class _HookProcess:
                 new_process_group=True,
             )
         except OSError as error:
+            for fd in ours:
+                os.close(fd)
             raise HookError(f"cannot start hook {hook['path']}", where=where, errno=error.errno or 0) from error
         finally:
-            for fd in fds:
+            for fd in theirs:
                 os.close(fd)
         self.handle = ProcessHandle(pid, procfs.start_time(pid), self._pidfd)
         self._said = b""
-        self._reaped = False
 
     def release(self) -> None:
         """Open the gate: from here on the hook runs."""
@@ -142,9 +144,11 @@ class _HookProcess:
             if self._output in ready and not self._read_output():
                 poller.unregister(self._output)
             if self._pidfd in ready:
-                self._read_output()
-                self._reaped = True
-                return pidfd.wait(self._pidfd, 0)
+                # What it wrote itself fits into the pipe; a descendant that goes on writing is not waited for.
+                for _ in range(_PIPE_READS):
+                    if not self._read_output():
+                        break
+                return pidfd.exit_status(self._pidfd)
 
     def exec_failure(self) -> int:
         """The errno of a failed execve, 0 if it was executed."""
@@ -160,26 +164,26 @@ class _HookProcess:
         return f", output: {text}" if text else ""
 
     def kill(self) -> None:
-        """Kill its whole process group and reap it."""
+        """Kill its whole process group. It is not reaped before :meth:`close`, so the number is still its own."""
         try:
             os.killpg(self.handle.pid, SIGKILL)
         except ProcessLookupError:
-            pass
-        if not self._reaped:
-            self._reaped = True
-            pidfd.wait(self._pidfd, 10)
+            return  # nobody of it is left
 
     def close(self) -> None:
+        """Reap it and close our ends."""
+        pidfd.wait(self._pidfd, _REAP_SECONDS)
         for fd in (self._output, self._gate, self._failure, self._pidfd):
             os.close(fd)
 
     def _read_output(self) -> bool:
-        """Take what is in the pipe; False at its end."""
-        while True:
-            try:
-                data = os.read(self._output, 65536)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self._said = (self._said + data)[:_OUTPUT_LIMIT]
+        """Take one portion of what is in the pipe; False at its end.
+
+        One, because the hook may write faster than we read, and its deadline must be looked at in between.
+        """
+        try:
+            data = os.read(self._output, _PORTION)
+        except BlockingIOError:
+            return True
+        self._said = (self._said + data)[:_OUTPUT_LIMIT]
+        return bool(data)

@@ -42,7 +42,19 @@ def wait(pidfd: int, timeout: float | None = None) -> int | None:
     """
     if timeout is not None and not poll_exit(pidfd, timeout):
         return None
-    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    return _status(os.waitid(os.P_PIDFD, pidfd, os.WEXITED))
+
+
+def exit_status(pidfd: int) -> int:
+    """As :func:`wait`, of a child that has ended, without reaping it: its pid, and its group's, stay taken.
+
+    Raises:
+        ChildProcessError: as in :func:`wait`.
+    """
+    return _status(os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT))
+
+
+def _status(result: os.waitid_result | None) -> int:
     if result is None:
         raise ChildProcessError("waitid returned no child")
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from corelaunch import oci_hooks
 from corelaunch.errors import HookError
 from corelaunch.kernel import procfs
 from corelaunch.runtime import Runtime
@@ -86,6 +88,31 @@ def test_a_grandchild_that_keeps_the_output_open_does_not_hold_the_launch_up(run
     began = time.monotonic()
     runtime.run("t1", str(bundle("true", change=hooks)))
     assert time.monotonic() - began < 10
+
+
+def test_a_hook_that_never_stops_printing_ends_at_its_deadline(runtime: Runtime, bundle: Bundle) -> None:
+    hooks = with_hooks(createRuntime=[shell("exec cat /dev/zero", timeout=1)])
+    with pytest.raises(HookError, match=r"timed out: hooks.createRuntime\[0\]: after 1 s"):
+        runtime.create("t1", str(bundle("true", change=hooks)))
+
+
+def test_a_descendant_that_never_stops_printing_does_not_hold_the_launch_up(runtime: Runtime, bundle: Bundle) -> None:
+    script = "timeout 20 cat /dev/zero & sleep 0.2; exit 3"
+    with pytest.raises(HookError, match="exit status 3"):
+        runtime.create("t1", str(bundle("true", change=with_hooks(createRuntime=[shell(script, timeout=15)]))))
+
+
+def test_a_hook_that_cannot_be_started_leaves_no_descriptor(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(11, "no more processes")
+
+    monkeypatch.setattr("corelaunch.kernel.native.spawn", refuse)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(HookError, match=r"cannot start hook /bin/true: hooks.prestart"):
+        oci_hooks.run("prestart", [{"path": "/bin/true"}], {}, str(tmp_path), lambda _: None)
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_hook_may_print_more_than_we_keep(runtime: Runtime, bundle: Bundle) -> None:
