@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .container import Container
     from .runtime import Runtime
-    from .state.book import Book
+    from .state.ledger import Ledger
 
 
 def execute(
@@ -48,14 +48,24 @@ def execute(
     if target is None:
         raise WrongStatus("container not running", where=container.id)
     plan = setns_plan(process, config, terminal=terminal, seccomp=compiled_seccomp(config))
+    backends = _recalled(runtime, container.ledger)
+    child = SetnsProcess(plan, runtime.log, target, container.ledger.begin["namespaces"])
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
-    child = SetnsProcess(plan, runtime.log, target, book.ledger.begin["namespaces"])
-    launch = lifecycle.Launch(book, _recalled(runtime, book), config, container.bundle, runtime.log, runtime.trace)
+    try:
+        launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace)
+        return _launch(launch, child, io or ProcessIO(), pid_file, console_socket)
+    finally:
+        book.close()
+
+
+def _launch(
+    launch: lifecycle.Launch, child: SetnsProcess, io: ProcessIO, pid_file: str, console_socket: str
+) -> Process:
     errors, error_pipe = os.pipe2(os.O_CLOEXEC)
     try:
         try:
-            lifecycle.execute(launch, child, io or ProcessIO(), error_pipe)
+            lifecycle.execute(launch, child, io, error_pipe)
         finally:
             os.close(error_pipe)
         check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=False)
@@ -73,7 +83,6 @@ def execute(
         raise
     finally:
         os.close(errors)
-        book.close()
     child.close()
     assert child.handle is not None
     return Process(
@@ -81,10 +90,10 @@ def execute(
     )
 
 
-def _recalled(runtime: Runtime, book: Book) -> Backends:
+def _recalled(runtime: Runtime, ledger: Ledger) -> Backends:
     found = {
         placed.kind: recall(placed, runtime.registry)
-        for placed in book.ledger.placements.values()
+        for placed in ledger.placements.values()
         if placed.kind != "network_strategy"
     }
     return Backends(found.get("cgroup_manager"), found.get("rdt_manager"))

@@ -86,21 +86,19 @@ class ParentProcess:
         """
         # PR_SET_NAME takes 15 bytes; random, so that no other child of a library's process can have it by chance.
         self._mark = f"cl:{os.urandom(6).hex()}"
-        executable = native.init_executable()
+        arguments = [b"corelaunch-init", b"init", self._mark.encode()]
         ours, theirs = native.sync_socketpair()
         try:
-            pid, fd = native.spawn(
-                executable,
-                [b"corelaunch-init", b"init", self._mark.encode()],
-                [],
-                [io.stdin, io.stdout, io.stderr, theirs],
-                cgroup_fd=cgroup_fd,
-            )
+            executable = native.init_executable()
+            try:
+                fds = [io.stdin, io.stdout, io.stderr, theirs]
+                pid, fd = native.spawn(executable, arguments, [], fds, cgroup_fd=cgroup_fd)
+            finally:
+                os.close(executable)
         except OSError as error:
             os.close(ours)
             raise KernelError.of("cannot start the init", error) from error
         finally:
-            os.close(executable)
             os.close(theirs)
         machine = SyncMachine(self.plan, netlink=self._netlink, hooks=self.hooks)
         self._channel = Channel(ours, machine, self._log, PHASE_SECONDS)

@@ -403,3 +403,20 @@ def test_the_error_of_start_is_what_run_reports_also_when_delete_fails(
         patched.setattr("corelaunch.container.Container.delete", refuse)
         with pytest.raises(ChildError, match="no such file or directory"):
             runtime.run("t1", str(bundle("/broken")))
+
+
+def test_an_exec_whose_cgroup_manager_is_gone_leaves_no_lock_and_no_descriptor(
+    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from corelaunch.errors import PluginError
+    from corelaunch.plugins.registry import Registry
+
+    container = runtime.create("t1", str(bundle("sleep", "60")))
+    container.start()
+    before = sorted(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime, "registry", Registry([]))
+        with pytest.raises(PluginError, match="pip install corelaunch-cgroupfs"):
+            container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert not container.locked()
