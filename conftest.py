@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,13 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _alone_on_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Wait until no other run of these suites is under way on this machine."""
-    alone = os.geteuid() == 0 and any(part in str(item.path) for item in request.session.items for part in _ALONE)
-    if not alone:
-        yield
-        return
-    with open("/run/corelaunch-tests.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Wait until no other run of these suites is under way on this machine; here, where no test's time runs yet."""
+    if os.geteuid() == 0 and any(part in str(item.path) for item in session.items for part in _ALONE):
+        lock = os.open("/run/corelaunch-tests.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held until this process ends
