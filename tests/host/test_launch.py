@@ -1,4 +1,4 @@
-"""The rows of the seed (runc's process_linux.go): each promise, on a real kernel."""
+"""Launching on a real kernel: what a container's life looks like from the API, and what must never be left of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from corelaunch.bootstrap.parent_process import ParentProcess
 from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.errors import ChildError, ContainerExists, CorelaunchError, WrongStatus
 from corelaunch.kernel import procfs
-from corelaunch.lifecycle import CREATE_STEPS, EXEC_STEPS
 from corelaunch.runtime import Runtime
-from corelaunch.trace import Trace
 
 pytestmark = pytest.mark.needs_root
 
@@ -27,13 +25,6 @@ Bundle = Callable[..., Path]
 
 def io_to(fd: int) -> ProcessIO:
     return ProcessIO(stdin=os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), stdout=fd, stderr=fd)
-
-
-def steps_of(trace: Trace, allowed: tuple[str, ...]) -> list[str]:
-    """The traced launch steps in the order of their beginning."""
-    return [
-        name for name, plugin, _, _ in sorted(trace.steps, key=lambda step: step[2]) if not plugin and name in allowed
-    ]
 
 
 def children() -> set[int]:
@@ -71,48 +62,6 @@ def test_created_running_stopped_follow_the_process(runtime: Runtime, bundle: Bu
     assert container.status == "stopped"
     container.delete()
     assert runtime.root.ids() == []
-
-
-def test_create_takes_its_steps_in_the_written_order(tmp_path: Path, bundle: Bundle) -> None:
-    trace = Trace()
-    runtime = Runtime(str(tmp_path / "state"), trace=trace)
-    runtime.create("t1", str(bundle("true"))).delete(force=True)
-    assert steps_of(trace, CREATE_STEPS) == list(CREATE_STEPS)
-
-
-def test_exec_takes_its_steps_in_the_written_order(runtime: Runtime, bundle: Bundle) -> None:
-    container = runtime.create("t1", str(bundle("sleep", "60")))
-    container.start()
-    runtime.trace.steps.clear()
-    process = container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
-    assert process.wait(10) == 0
-    assert steps_of(runtime.trace, EXEC_STEPS) == list(EXEC_STEPS)
-
-
-def test_nothing_goes_ahead_before_the_cgroup_is_joined(
-    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, str]] = []
-    original = ParentProcess.bootstrap
-
-    def bootstrap(self: ParentProcess) -> Any:
-        assert self.stage0 is not None
-        seen.append(procfs.cgroups_of(self.stage0.pid))
-        return original(self)
-
-    monkeypatch.setattr(ParentProcess, "bootstrap", bootstrap)
-    runtime.create("cl-lead-gate", str(bundle("true"))).delete(force=True)
-    assert seen and all(path.endswith("/cl-lead-gate") for path in seen[0].values())
-
-
-def test_the_cgroup_namespace_has_the_containers_cgroup_as_its_root(
-    runtime: Runtime, bundle: Bundle, output: Any
-) -> None:
-    def change(config: dict[str, Any]) -> None:
-        config["linux"]["namespaces"].append({"type": "cgroup"})
-
-    assert runtime.run("t1", str(bundle("cat", "/proc/self/cgroup", change=change)), io=io_to(output.fd)) == 0
-    assert {line.split(":", 2)[2] for line in output.text().splitlines()} == {"/"}
 
 
 def test_no_zombie_and_no_descriptor_stays_in_a_library_process(runtime: Runtime, bundle: Bundle) -> None:
@@ -209,16 +158,6 @@ def test_a_shared_pid_namespace_leaves_no_process_behind(runtime: Runtime, bundl
     runtime.run("cl-lead-shared", str(bundle("sh", "-c", "sleep 4321 & exit 0", change=change)))
     left = [pid for pid in set(procfs.pids()) - before if "4321" in Path(f"/proc/{pid}/cmdline").read_text()]
     assert not left
-
-
-def test_external_descriptors_are_recorded_at_start(runtime: Runtime, bundle: Bundle) -> None:
-    read, write = os.pipe2(os.O_CLOEXEC)
-    container = runtime.create("t1", str(bundle("true")), io=ProcessIO(stdin=read, stdout=write, stderr=write))
-    pipe = os.readlink(f"/proc/self/fd/{write}")
-    assert container.process.external_descriptors == (pipe, pipe, pipe)
-    assert runtime.load("t1").ledger.external_descriptors == (pipe, pipe, pipe)
-    os.close(read)
-    os.close(write)
 
 
 def test_a_user_namespace_gets_its_mappings(runtime: Runtime, bundle: Bundle, output: Any, rootfs: Path) -> None:
