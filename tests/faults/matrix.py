@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "host"))
 from points import PARENT, Point
 from rig import CHECKOUT
-from trial import VERBS
+from verbs import VERBS
 
 #: Errors that a kernel under pressure gives, for the bounded extra of error injection.
 ERRORS = ("EIO", "ENOMEM", "EINTR", "EMFILE", "ENOSPC", "EAGAIN")
@@ -81,9 +81,9 @@ def runtime_command() -> list[str]:
 
 
 def verbs_of(runtime: Sequence[str]) -> list[str]:
-    """The verbs that a runtime has: only ours makes networks."""
+    """The verbs that a runtime has."""
     ours = "corelaunch" in os.path.basename(runtime[0])
-    return [name for name, verb in VERBS.items() if ours or not verb.network]
+    return [name for name, verb in VERBS.items() if ours or verb.others]
 
 
 def compile_tracer(directory: Path) -> str:

@@ -11,13 +11,15 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from binascii import crc32
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import residue
 from points import PARENT, Point
@@ -59,7 +61,9 @@ class Rig:
         self.report = self.directory / "report"
         self.recording = self.directory / "recording"
         self.bundle = self.directory / "bundle"
+        self.console = self.directory / "console"
         self._make_bundle()
+        self._listen()
         # All of it is there before the first baseline, so that only the runtime's files can be new.
         self.root.mkdir(mode=0o700)
         os.mkdir("/run/mount")  # by mount(8) and umount(8), whoever calls them
@@ -76,6 +80,21 @@ class Rig:
             (self.bundle / "rootfs" / directory).mkdir()
         self.spec = json.loads(self._runc_spec())
 
+    def _listen(self) -> None:
+        """A console socket that takes whatever terminal it is sent, and lets it go."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.console))
+        listener.listen(128)
+
+        def serve() -> None:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    for fd in socket.recv_fds(connection, 4096, 1)[1]:
+                        os.close(fd)
+
+        threading.Thread(target=serve, daemon=True).start()
+
     def _runc_spec(self) -> str:
         scratch = self.directory / "spec"
         scratch.mkdir()
@@ -87,7 +106,9 @@ class Rig:
         self.serial += 1
         return f"{self.name}-{self.serial}"
 
-    def write_config(self, container_id: str, arguments: Sequence[str]) -> None:
+    def write_config(
+        self, container_id: str, arguments: Sequence[str], edit: Callable[[dict[str, Any]], object] | None = None
+    ) -> None:
         """Write the bundle's config.json for one trial: runc's default with the cgroup named after the container."""
         config = json.loads(json.dumps(self.spec))
         config["process"]["terminal"] = False
@@ -95,7 +116,21 @@ class Rig:
         config["linux"]["cgroupsPath"] = f"/{container_id}"
         config["linux"]["resources"]["memory"] = {"limit": 64 << 20}
         config["linux"]["resources"]["pids"] = {"limit": 64}
+        if edit is not None:
+            edit(config)
         (self.bundle / "config.json").write_text(json.dumps(config))
+
+    def meaning(self, container_id: str, word: str) -> str:
+        """A word of a verb with its placeholders replaced."""
+        for name, value in (
+            ("BUNDLE", str(self.bundle)),
+            ("CONSOLE", str(self.console)),
+            ("DIRECTORY", str(self.directory)),
+            ("LINK", link_name(container_id)),
+            ("ID", container_id),
+        ):
+            word = word.replace(name, value)
+        return word
 
     def scope(self, container_id: str) -> residue.Scope:
         """What belongs to one trial."""

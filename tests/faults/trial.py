@@ -12,52 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import residue
-from points import PARENT, Point, points_of
-from rig import Outcome, Rig, link_name, strace_error, strace_record
-
-FOREVER = ("sleep", "1000")
-SHORT = ("true",)
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A command that is struck.
-
-    Attributes:
-        name: as in the table.
-        payload: the container's program.
-        before: verbs that run undisturbed first, without their id.
-        words: the struck command; ID and BUNDLE are replaced.
-        at: processes of the command that are struck: 0 itself, 1 and 2 its children.
-        kills_init: the init is alive before the verb: "both" means that it dies right after the command.
-        attached: the init is struck, and not the command: strace attaches to it before the command runs.
-        network: create with a veth pair.
-    """
-
-    name: str
-    payload: tuple[str, ...]
-    before: tuple[str, ...]
-    words: tuple[str, ...]
-    at: tuple[int, ...] = (PARENT,)
-    kills_init: bool = False
-    attached: bool = False
-    network: bool = False
-
-
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Verb("create", FOREVER, (), ("create", "--bundle", "BUNDLE", "ID"), at=(0, 1, 2)),
-        Verb("run", SHORT, (), ("run", "--bundle", "BUNDLE", "ID"), at=(0, 1, 2)),
-        Verb("start", FOREVER, ("create",), ("start", "ID"), kills_init=True),
-        Verb("start (init)", FOREVER, ("create",), ("start", "ID"), attached=True),
-        Verb("exec", FOREVER, ("create", "start"), ("exec", "ID", "true"), at=(0, 1, 2)),
-        Verb("delete", SHORT, ("create", "start", "wait"), ("delete", "ID")),
-        Verb("delete --force", FOREVER, ("create", "start"), ("delete", "--force", "ID"), kills_init=True),
-        Verb("create veth", FOREVER, (), ("create", "--bundle", "BUNDLE", "ID"), at=(0, 1, 2), network=True),
-        Verb("delete veth", FOREVER, ("create",), ("delete", "--force", "ID"), network=True),
-    )
-}
+from points import Point, points_of
+from rig import Outcome, Rig, strace_error, strace_record
+from verbs import VERBS, Verb
 
 
 @dataclass
@@ -149,7 +106,7 @@ def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Out
     started = time.monotonic()
     container_id = rig.next_id()
     # Written before the baseline is read: config.json is ours, the rest of the bundle is compared.
-    rig.write_config(container_id, verb.payload)
+    rig.write_config(container_id, verb.payload, verb.config)
     scope = rig.scope(container_id)
     before = residue.snapshot(scope)
     try:
@@ -173,7 +130,7 @@ def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Out
 
 
 def _prepare(rig: Rig, verb: Verb, container_id: str) -> None:
-    rig.write_config(container_id, verb.payload)
+    rig.write_config(container_id, verb.payload, verb.config)
     for step in verb.before:
         if step == "wait":
             _wait_for_end(rig, container_id)
@@ -189,9 +146,8 @@ def _command(rig: Rig, verb: Verb, container_id: str) -> list[str]:
 
 
 def _words(rig: Rig, verb: Verb, container_id: str, words: tuple[str, ...]) -> list[str]:
-    meaning = {"ID": container_id, "BUNDLE": str(rig.bundle)}
-    network = [f"--network=veth:host-name={link_name(container_id)}"] if verb.network and words[0] == "create" else []
-    return rig.verb(words[0], *network, *(meaning.get(word, word) for word in words[1:]))
+    options = verb.create if words[0] in ("create", "run") else ()
+    return rig.verb(words[0], *(rig.meaning(container_id, word) for word in (*options, *words[1:])))
 
 
 def _delete(rig: Rig, container_id: str) -> None:

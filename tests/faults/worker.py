@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "host"))
 import trial
 from points import Point
 from rig import Rig
+from verbs import VERBS
 
 
 def answer(rig: Rig, request: dict[str, object]) -> object:
     if "record" in request:
-        return [point.json() for point in trial.record(rig, trial.VERBS[str(request["record"])])]
+        return [point.json() for point in trial.record(rig, VERBS[str(request["record"])])]
     if "strike" in request:
         return trial.strike(rig, Point(**request["strike"])).json()  # type: ignore[arg-type]
     return trial.fail(rig, Point(**request["fail"]), str(request["error"])).json()  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""The verbs of the kill matrix: what is struck, with which config, after what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from points import PARENT
+
+FOREVER = ("sleep", "1000")
+SHORT = ("true",)
+CREATE = ("create", "--bundle", "BUNDLE", "ID")
+RUN = ("run", "--bundle", "BUNDLE", "ID")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command that is struck.
+
+    Attributes:
+        name: as in the table.
+        payload: the container's program.
+        before: verbs that run undisturbed first, without their id.
+        words: the struck command. In these and in ``create``, ID, BUNDLE, LINK (a free name of a link), CONSOLE (a
+            console socket that somebody listens on) and DIRECTORY (the rig's own) are replaced, also inside words.
+        at: processes of the command that are struck: 0 itself, 1 and 2 its children.
+        kills_init: the init is alive before the verb: "both" means that it dies right after the command.
+        attached: the init is struck, and not the command: strace attaches to it before the command runs.
+        create: options of every create and run of the trial.
+        config: edits the trial's config.json.
+        others: other runtimes have it, too.
+    """
+
+    name: str
+    payload: tuple[str, ...]
+    before: tuple[str, ...]
+    words: tuple[str, ...]
+    at: tuple[int, ...] = (PARENT,)
+    kills_init: bool = False
+    attached: bool = False
+    create: tuple[str, ...] = ()
+    config: Callable[[dict[str, Any]], object] | None = None
+    others: bool = True
+
+
+def _hooks(config: dict[str, Any]) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null"]}
+    config["hooks"] = {moment: [hook] for moment in ("prestart", "createRuntime", "poststart", "poststop")}
+
+
+def _terminal(config: dict[str, Any]) -> None:
+    config["process"]["terminal"] = True
+
+
+def _user_namespace(config: dict[str, Any]) -> None:
+    linux = config["linux"]
+    linux["namespaces"].append({"type": "user"})
+    linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+
+_VETH = ("--network=veth:host-name=LINK",)
+_CONSOLE = ("--console-socket", "CONSOLE")
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("create", FOREVER, (), CREATE, at=(0, 1, 2)),
+        Verb("run", SHORT, (), RUN, at=(0, 1, 2)),
+        Verb("start", FOREVER, ("create",), ("start", "ID"), kills_init=True),
+        Verb("start (init)", FOREVER, ("create",), ("start", "ID"), attached=True),
+        Verb("exec", FOREVER, ("create", "start"), ("exec", "ID", "true"), at=(0, 1, 2)),
+        Verb("delete", SHORT, ("create", "start", "wait"), ("delete", "ID")),
+        Verb("delete --force", FOREVER, ("create", "start"), ("delete", "--force", "ID"), kills_init=True),
+        Verb("create veth", FOREVER, (), CREATE, at=(0, 1, 2), create=_VETH, others=False),
+        Verb("delete veth", FOREVER, ("create",), ("delete", "--force", "ID"), create=_VETH, others=False),
+        Verb("run hooks", SHORT, (), RUN, at=(0, 1, 2), config=_hooks),
+        Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
+        Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),
+    )
+}
