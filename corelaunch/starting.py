@@ -42,7 +42,7 @@ def _open_gate(container: Container, book: Book) -> None:
         os.write(gate, b"s")
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
         book.record("status", status="started")
-        executed = check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=True)
+        hear(container.id, errors)
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
         raise KernelError.of(
@@ -52,9 +52,18 @@ def _open_gate(container: Container, book: Book) -> None:
         for fd in (errors, gate):
             if fd >= 0:
                 os.close(fd)
-    if not executed:
+
+
+def hear(container_id: str, errors: int) -> None:
+    """Hear from the error FIFO how the execve went that the open gate led to.
+
+    Raises:
+        ChildError: it failed.
+        WrongStatus: the init did not get that far.
+    """
+    if not check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=True):
         raise WrongStatus(
-            "cannot start a container that has stopped", where=container.id, why="its init died at the start gate"
+            "cannot start a container that has stopped", where=container_id, why="its init died at the start gate"
         )
 
 

@@ -6,4 +6,4 @@ target=${1:?usage: build-front.sh TARGET}
 "${MUSL_CC:-musl-gcc}" -std=c11 -Os -static -fno-pie -no-pie -s \
     -Wall -Wextra -Werror -Wmissing-prototypes -Wshadow -Wformat-security -Wstrict-prototypes \
     -fstack-protector-strong -Wl,-z,noexecstack -Wl,-z,relro,-z,now \
-    -o "$target" "$here/front.c"
+    -o "$target" "$here"/front.c "$here"/quick*.c

@@ -16,14 +16,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "quick.h"
+
 #define NEWEST_MINOR 60 /* of the Python 3.x that are looked for, newest first */
 #define OLDEST_MINOR 11
-#define OWN_ARGUMENTS 8 /* python -I -S -X utf8 -X called_as=NAME main */
+#define OWN_ARGUMENTS 10 /* python -I -S -X utf8 -X called_as=NAME -X last_words=FD main */
 
 struct launch {
     char interpreter[PATH_MAX];
     char main[PATH_MAX];
     char called_as[PATH_MAX]; /* "called_as=" and our basename: engines find the name they know in the help text */
+    char last_words[32];      /* "last_words=" and what quick_start() leaves to be heard */
 };
 
 static _Noreturn void fail(const char *format, ...)
@@ -166,6 +169,10 @@ static void clean_environment(char **environment)
 int main(int argc, char **argv)
 {
     struct launch launch;
+    int last_words;
+
+    if (quick_answer(argc, argv, &last_words))
+        return 0;
     char **arguments = calloc((size_t)argc + OWN_ARGUMENTS + 1, sizeof *arguments);
 
     if (!arguments)
@@ -175,10 +182,17 @@ int main(int argc, char **argv)
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "corelaunch";
     snprintf(launch.called_as, sizeof launch.called_as, "called_as=%s", name);
-    const char *own[OWN_ARGUMENTS] = {launch.interpreter, "-I", "-S", "-X", "utf8", "-X", launch.called_as, launch.main};
-    memcpy(arguments, own, sizeof own);
+    snprintf(launch.last_words, sizeof launch.last_words, "last_words=%d", last_words);
+    char *own[OWN_ARGUMENTS] = {launch.interpreter, "-I", "-S", "-X", "utf8", "-X", launch.called_as};
+    int count = 7;
+    if (last_words >= 0) {
+        own[count++] = "-X";
+        own[count++] = launch.last_words;
+    }
+    own[count++] = launch.main;
+    memcpy(arguments, own, (size_t)count * sizeof *own);
     for (int i = 1; i < argc; i++)
-        arguments[OWN_ARGUMENTS + i - 1] = argv[i];
+        arguments[count + i - 1] = argv[i];
     execve(launch.interpreter, arguments, environ);
     fail("corelaunch: cannot start: %s: %s", launch.interpreter, strerror(errno));
 }

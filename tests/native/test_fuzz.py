@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
+import json
 import os
 import random
 import re
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -112,6 +115,32 @@ def test_the_passwd_reader_agrees_with_a_plain_model(fuzzers):
     done = subprocess.run([fuzzers("passwd_fuzz"), str(SECONDS), SEED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[2]) > 1000
+
+
+def journal_frame(record: dict[str, object]) -> bytes:
+    payload = json.dumps(record, separators=(",", ":")).encode()
+    return b"\xc1\x4c\x4a\x01" + struct.pack("<II", len(payload), binascii.crc32(payload)) + payload
+
+
+def test_the_fronts_reader_of_journals_stays_inside_of_them(fuzzers, tmp_path):
+    begin = {
+        **{"record": "begin", "version": 1, "id": "x", "bundle": '/b"\\', "created": "2026", "plugins": []},
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        **{"hooks": {"poststop": [{"path": "/x"}]}, "annotations": {"a": "b", "c": "\n"}, "oci_version": "1.0.0"},
+        **{"rootfs": "/r", "owner_uid": 0, "namespaces": 0x20000000},
+    }
+    fields = {"paths": {"freezer": "/x", "": "/y"}}
+    place = {"record": "place", "owner": "o", "kind": "cgroup_manager", "fields": fields}
+    process = {"record": "process", "role": "init", "pid": 1 << 22, "start_time": 12, "process_group": 0}
+    status = {"record": "status", "status": "created"}
+    journal = tmp_path / "journal"
+    journal.write_bytes(b"".join(map(journal_frame, (begin, place, process, status))))
+    done = subprocess.run(
+        [fuzzers("quick_fuzz"), str(SECONDS), SEED, journal], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    inputs, whole = (int(word) for word in done.stdout.split() if word.isdigit())
+    assert 0 < whole < inputs
 
 
 def mutated(generator: random.Random, data: bytes) -> bytes:

@@ -1,0 +1,368 @@
+"""`state`, `kill` and `start` are answered by the front itself where it can (native/quick.h), exactly as by Python.
+
+``quick`` is a copy of the front that has no Python to fall back on, so it answers only what the front can answer
+alone. ``--trace`` is an option that the front does not know, so with it Python answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from binascii import crc32
+from collections.abc import Iterator
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from cli_host import Bundles, Cli, Outcome, corelaunch_path
+
+MARK = f"cl-q-{os.getpid()}"
+SLEEP = ("sleep", "1000")
+IN_PYTHON = ("--trace", "/dev/null")
+ENGINE = ("--log-format", "json", "--systemd-cgroup")
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not os.access(corelaunch_path(), os.X_OK), reason="needs the installed command"),
+]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
+    yield made
+    made.delete_all()
+
+
+@pytest.fixture
+def quick(cli: Cli, tmp_path: Path) -> Cli:
+    """The front without a Python environment."""
+    program = tmp_path / "lonely" / "bin" / "corelaunch"
+    program.parent.mkdir(parents=True)
+    shutil.copy(corelaunch_path(), program)
+    return Cli(str(program), cli.root, MARK)
+
+
+def left_to_python(outcome: Outcome) -> bool:
+    """Whether the front without Python had to look for one."""
+    return outcome.code == 1 and "cannot start: no package corelaunch" in outcome.err
+
+
+def create(cli: Cli, bundle: str, *, start: bool = False) -> str:
+    one = cli.new_id()
+    cli.ok("create", "--bundle", bundle, one)
+    if start:
+        cli.ok("start", one, options=IN_PYTHON)
+    return one
+
+
+def agreed(cli: Cli, quick: Cli, *words: str, **more: Any) -> Outcome:
+    """What Python and the front answer; they must not differ in a byte."""
+    for options in ((), ENGINE, ("-log", str(cli.root.parent / "log"), "--log-format=text")):
+        alone = quick(*words, options=options, **more)
+        assert alone == cli(*words, options=(*IN_PYTHON, *options), **more)
+    return alone
+
+
+def annotate(config: dict[str, Any]) -> None:
+    config["annotations"] = {"org.example.a": 'quo"te \\ \n \u00fc \U0001f40b', "empty": ""}
+
+
+# -- state ---------------------------------------------------------------------------------------------------
+
+
+def test_state_is_the_same_at_each_station_of_a_life(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP))
+    assert json.loads(agreed(cli, quick, "state", one).out)["status"] == "created"
+    cli.ok("start", one)
+    assert json.loads(agreed(cli, quick, "state", one).out)["status"] == "running"
+    cli.ok("exec", one, "true")
+    agreed(cli, quick, "state", one)
+    cli.ok("kill", one, "KILL")
+    cli.wait_for(one, "stopped")
+    stopped = json.loads(agreed(cli, quick, "state", one).out)
+    assert (stopped["status"], stopped["pid"]) == ("stopped", 0)
+
+
+def test_annotations_and_paths_with_odd_letters_come_out_the_same(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP, change=annotate))
+    state = json.loads(agreed(cli, quick, "state", one).out)
+    assert state["annotations"]["org.example.a"] == 'quo"te \\ \n \u00fc \U0001f40b'
+
+
+def test_a_frozen_container_is_left_to_python(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP), start=True)
+    with frozen(cli, one):
+        assert cli.state(one)["status"] == "paused"
+        for words in (("state", one), ("kill", one, "TERM"), ("kill", one, "KILL")):
+            assert left_to_python(quick(*words))
+    agreed(cli, quick, "state", one)
+
+
+@contextlib.contextmanager
+def frozen(cli: Cli, container_id: str) -> Iterator[None]:
+    """Freeze a container by hand, wherever its cgroup is."""
+    pid = cli.state(container_id)["pid"]
+    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    if "freezer" in groups:
+        file, on, off = Path(f"/sys/fs/cgroup/freezer{groups['freezer']}/freezer.state"), "FROZEN", "THAWED"
+    else:
+        file, on, off = Path(f"/sys/fs/cgroup{groups['']}/cgroup.freeze"), "1", "0"
+    file.write_text(on)
+    deadline = time.monotonic() + 10
+    while cli.state(container_id)["status"] != "paused":
+        assert time.monotonic() < deadline
+    try:
+        yield
+    finally:
+        file.write_text(off)
+
+
+@pytest.mark.parametrize("verb", ["state", "kill", "start"])
+def test_what_is_not_there_or_no_id_is_an_error_of_python(cli: Cli, quick: Cli, verb: str) -> None:
+    cli.root.mkdir()
+    for name in ("nobody", "a/b", "..", "x" * 230, "", "\u00fc"):
+        assert left_to_python(quick(verb, name))
+        assert cli(verb, name) == cli(verb, name, options=IN_PYTHON)
+
+
+def frame(record: dict[str, Any]) -> bytes:
+    payload = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+    return b"\xc1\x4c\x4a\x01" + pack("<II", len(payload), crc32(payload)) + payload
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\0",
+        frame({"record": "status", "status": "created"})[:-1],
+        frame({"record": "status", "status": "deleting"}),
+        frame({"record": "status", "status": "a later release's"}),
+        frame({"record": "a later release's"}),
+        frame({"record": "process", "role": "init", "pid": -1, "start_time": 1}),
+        frame({"record": "begin", "version": 2}),
+    ],
+)
+def test_a_journal_with_anything_unusual_is_left_to_python(
+    cli: Cli, quick: Cli, bundles: Bundles, tail: bytes
+) -> None:
+    one = create(cli, bundles(*SLEEP))
+    agreed(cli, quick, "state", one)
+    journal = cli.root / one / "journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + tail)
+    try:
+        for words in (("state", one), ("kill", one, "0"), ("start", one)):
+            assert left_to_python(quick(*words))
+    finally:
+        journal.write_bytes(whole)
+    agreed(cli, quick, "state", one)
+
+
+def test_any_flipped_bit_leaves_the_answer_to_python_or_the_same(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP))
+    right = quick("state", one)
+    assert right.code == 0
+    journal = cli.root / one / "journal"
+    whole = journal.read_bytes()
+    for at in range(0, len(whole), max(1, len(whole) // 200)):
+        journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        assert left_to_python(quick("state", one)), at
+    journal.write_bytes(whole)
+
+
+def test_a_closed_stdout_is_pythons_error(cli: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP))
+    for options in ((), IN_PYTHON):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = cli.words("state", one, options=options)
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (done.returncode, "cannot write to stdout" in done.stderr) == (1, True)
+
+
+def test_the_log_is_made_and_its_failure_reported_before_anything_is_done(
+    cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    one = create(cli, bundles(*SLEEP))
+    log = tmp_path / "new.log"
+    assert quick("state", one, options=("--log", str(log))).code == 0
+    assert (log.read_bytes(), log.stat().st_mode & 0o777) == (b"", 0o644)
+    for options in (("--log", str(tmp_path)), ("--log-format", "xml"), ("--log",), ("--unknown",), ("--debug",)):
+        assert left_to_python(quick("kill", one, "KILL", options=options))
+    assert cli.state(one)["status"] == "created"
+
+
+def test_a_root_that_only_python_can_resolve_is_left_to_it(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP))
+    for root, whose in ((f"{cli.root}/", "front"), (f"{cli.root}/../{cli.root.name}", "Python"), ("/", "Python")):
+        alone = Cli(quick.program, Path(), MARK)("state", one, options=("--root", root))
+        assert left_to_python(alone) == (whose == "Python")
+
+
+# -- kill ----------------------------------------------------------------------------------------------------
+
+CATCH = 'trap "echo got >/work/got" {0}; touch /work/ready; while :; do sleep 0.05; done'
+
+
+@pytest.mark.parametrize("signal", ["USR1", "sigusr1", "10", "SIGUSR1", "010"])
+def test_a_signal_arrives_by_each_of_its_names(cli: Cli, quick: Cli, bundles: Bundles, signal: str) -> None:
+    bundle = bundles("sh", "-c", CATCH.format("USR1"), own_rootfs=True, change=writable)
+    one = create(cli, bundle, start=True)
+    await_file(Path(bundle, "rootfs/work/ready"))
+    assert agreed_kill(quick, one, signal) == Outcome(0, "", "")
+    await_file(Path(bundle, "rootfs/work/got"))
+
+
+def agreed_kill(quick: Cli, *words: str) -> Outcome:
+    return quick("kill", *words, options=ENGINE)
+
+
+def writable(config: dict[str, Any]) -> None:
+    config["root"]["readonly"] = False
+
+
+def await_file(path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("signal", ["", "NOPE", "65", "999", "SIG9", "SIGSIGKILL", "RTMIN+1", "-1", "9 ", "KILL\u017f"])
+def test_signals_that_the_front_does_not_know_are_pythons(
+    cli: Cli, quick: Cli, bundles: Bundles, signal: str
+) -> None:
+    one = create(cli, bundles(*SLEEP))
+    assert left_to_python(quick("kill", one, signal))
+
+
+def test_kill_means_term_and_a_dead_container_is_pythons_error(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles(*SLEEP))
+    assert agreed_kill(quick, one, "0").code == 0
+    assert agreed_kill(quick, one, "KILL").code == 0
+    cli.wait_for(one, "stopped")
+    assert left_to_python(quick("kill", one))
+    assert cli("kill", one) == cli("kill", one, options=IN_PYTHON)
+    # The init of a pid namespace gets TERM only if it has a handler for it, so one that has.
+    bundle = bundles("sh", "-c", CATCH.format("TERM"), own_rootfs=True, change=writable)
+    two = create(cli, bundle, start=True)
+    await_file(Path(bundle, "rootfs/work/ready"))
+    assert agreed_kill(quick, two).code == 0
+    await_file(Path(bundle, "rootfs/work/got"))
+
+
+def test_all_and_a_shared_pid_namespace_are_pythons(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    def share(config: dict[str, Any]) -> None:
+        config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "pid"]
+
+    one = create(cli, bundles(*SLEEP))
+    assert left_to_python(quick("kill", "--all", one, "KILL"))
+    two = create(cli, bundles(*SLEEP, change=share))
+    assert left_to_python(quick("kill", two, "KILL"))
+    agreed(cli, quick, "state", two)
+
+
+# -- start ---------------------------------------------------------------------------------------------------
+
+
+def test_start_leaves_the_same_journal_as_python_and_lets_go_of_its_lock(
+    cli: Cli, quick: Cli, bundles: Bundles
+) -> None:
+    one, two = create(cli, bundles(*SLEEP)), create(cli, bundles(*SLEEP))
+    before = {name: len((cli.root / name / "journal").read_bytes()) for name in (one, two)}
+    assert quick("start", one, options=ENGINE) == Outcome(0, "", "")
+    cli.ok("start", two, options=IN_PYTHON)
+    tails = [(cli.root / name / "journal").read_bytes()[before[name] :] for name in (one, two)]
+    assert tails[0] == tails[1] == frame({"record": "status", "status": "started"})
+    assert sorted(os.listdir(cli.root / one)) == sorted(os.listdir(cli.root / two))
+    for name in (one, two):
+        assert cli.state(name)["status"] == "running"
+        assert left_to_python(quick("start", name))
+        assert cli("start", name).err.replace(name, "") == cli("start", two, options=IN_PYTHON).err.replace(two, "")
+        cli.ok("kill", name, "KILL")
+        cli.wait_for(name, "stopped")
+        cli.ok("delete", name)
+
+
+def test_an_execve_that_fails_is_told_by_python_in_the_same_words(cli: Cli, bundles: Bundles) -> None:
+    bundle = bundles("/work/broken", own_rootfs=True)
+    program = Path(bundle, "rootfs/work/broken")
+    program.write_text("\x7fELF is not what this is")
+    program.chmod(0o755)
+    seen = []
+    for options in ((), IN_PYTHON):
+        one = create(cli, bundle)
+        outcome = cli("start", one, options=("--log-format", "text", *options))
+        assert outcome.code == 1
+        cli.wait_for(one, "stopped")
+        cli.ok("delete", one)
+        seen.append((outcome.out, outcome.err.replace(one, "ID")))
+    assert "exec" in seen[0][1]
+    assert seen[0] == seen[1]
+
+
+def test_what_no_init_writes_into_the_error_fifo_is_judged_by_python(cli: Cli, bundles: Bundles) -> None:
+    """An init that is silent, or says something else than "start seen", before it is gone."""
+    seen: dict[bytes, list[str]] = {}
+    for said in (b"", b"x", b"Sx", b"xS"):
+        for options in ((), IN_PYTHON):
+            one = create(cli, bundles(*SLEEP))
+            directory = cli.root / one
+            for name in ("start.fifo", "error.fifo"):
+                (directory / name).unlink()
+                os.mkfifo(directory / name, 0o600)
+            ends = [os.open(directory / name, os.O_RDWR) for name in ("start.fifo", "error.fifo")]
+            command = subprocess.Popen(
+                cli.words("start", one, options=options), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            )
+            os.read(ends[0], 1)
+            if said:
+                os.write(ends[1], said)
+            for end in ends:
+                os.close(end)
+            _, err = command.communicate(timeout=30)
+            assert command.returncode == 1
+            seen.setdefault(said, []).append(err.replace(one, "ID"))
+            cli.ok("delete", "--force", one)
+    assert all(first == second for first, second in seen.values()), seen
+    assert "died at the start gate" in seen[b""][0]
+
+
+def test_hooks_and_a_waiting_service_manager_are_pythons(
+    cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    def hook(config: dict[str, Any]) -> None:
+        config["hooks"] = {"poststart": [{"path": "/bin/touch", "args": ["touch", str(tmp_path / "hooked")]}]}
+
+    one = create(cli, bundles(*SLEEP, change=hook))
+    assert left_to_python(quick("start", one))
+    cli.ok("start", one)
+    assert (tmp_path / "hooked").exists()
+    two = create(cli, bundles(*SLEEP))
+    assert left_to_python(quick("start", two, env={"NOTIFY_SOCKET": "/nowhere"}))
+    assert cli.state(two)["status"] == "created"
+
+
+def test_a_busy_container_is_waited_for_by_python(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    import fcntl
+
+    one = create(cli, bundles(*SLEEP))
+    with open(cli.root / one / "journal", "rb") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert left_to_python(quick("start", one))
+    assert quick("start", one).code == 0
