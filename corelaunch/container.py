@@ -156,6 +156,7 @@ class Container:
         io: ProcessIO | None = None,
         pid_file: str = "",
         console_socket: str = "",
+        pidfd_socket: str = "",
     ) -> Process:
         """Execute one more program inside.
 
@@ -164,6 +165,10 @@ class Container:
 
         Args:
             process: an OCI process object (config.md, Process).
+            io: descriptors for its standard streams, and further ones; the caller's standard streams if None.
+            pid_file: where to write its pid once its program was executed, "" nowhere.
+            console_socket: unix socket that gets the pty master of a process with a terminal.
+            pidfd_socket: unix socket that gets its pidfd, with "setns" as the message.
 
         Raises:
             WrongStatus: it is neither created nor running.
@@ -177,7 +182,15 @@ class Container:
                 "cannot exec in a paused container" if status == "paused" else "cannot exec in a stopped container",
                 where=self.id,
             )
-        return execute(self._runtime, self, process, io, pid_file=pid_file, console_socket=console_socket)
+        return execute(
+            self._runtime,
+            self,
+            process,
+            io,
+            pid_file=pid_file,
+            console_socket=console_socket,
+            pidfd_socket=pidfd_socket,
+        )
 
     def signal(self, number: int, all: bool = False) -> None:
         """Send a signal to its init.

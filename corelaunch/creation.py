@@ -30,6 +30,7 @@ def create(
     *,
     pid_file: str = "",
     console_socket: str = "",
+    pidfd_socket: str = "",
     detached: bool = False,
 ) -> Container:
     """Make the container that ``prepared`` describes.
@@ -62,6 +63,11 @@ def create(
             send_console(console_socket, process.master_fd)
             os.close(process.master_fd)
             process.master_fd = -1
+        if pidfd_socket:
+            from .bootstrap.handover import send_pidfd
+
+            assert process.handle is not None
+            send_pidfd(pidfd_socket, process.handle.pidfd, "standard")
         _observe(runtime, book, "created", process.pid)
         if pid_file:
             from .bootstrap.handover import write_pid_file

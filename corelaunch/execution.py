@@ -6,11 +6,11 @@ import os
 
 from . import lifecycle
 from .backends import Backends, recall
-from .bootstrap.handover import send_console, write_pid_file
+from .bootstrap.handover import send_console, send_pidfd, write_pid_file
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
-from .errors import ConfigError, WrongStatus
+from .errors import ConfigError, UsageError, WrongStatus
 from .plan import setns_plan
 from .preparation import compiled_seccomp
 from .process import Process
@@ -36,31 +36,47 @@ def execute(
     *,
     pid_file: str = "",
     console_socket: str = "",
+    pidfd_socket: str = "",
 ) -> Process:
     """Execute ``process`` in a running container; see :meth:`Container.exec`."""
     for warning in check_process(process):
         runtime.log("warning", warning)
     terminal = bool(process.get("terminal"))
     if console_socket and not terminal:
-        raise ConfigError("a console socket needs a terminal", where="process.terminal", why="it is not true")
+        raise ConfigError(
+            "cannot use console socket if runc will not detach or allocate tty",
+            where="process.terminal",
+            why="it is not true",
+        )
+    io = io or ProcessIO()
+    io.check()
+    if io.listening:
+        raise UsageError("sockets to listen on are for the init alone", hint="pass them as preserved descriptors")
     config = load_bundle(container.bundle).config
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)
-    plan = setns_plan(process, config, terminal=terminal, seccomp=compiled_seccomp(config))
+    plan = setns_plan(
+        process, config, terminal=terminal, seccomp=compiled_seccomp(config), preserve_fds=len(io.preserved)
+    )
     backends = _recalled(runtime, container.ledger)
     child = SetnsProcess(plan, runtime.log, target, container.ledger.begin["namespaces"])
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     try:
         launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace)
-        return _launch(launch, child, io or ProcessIO(), pid_file, console_socket)
+        return _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
     finally:
         book.close()
 
 
 def _launch(
-    launch: lifecycle.Launch, child: SetnsProcess, io: ProcessIO, pid_file: str, console_socket: str
+    launch: lifecycle.Launch,
+    child: SetnsProcess,
+    io: ProcessIO,
+    pid_file: str,
+    console_socket: str,
+    pidfd_socket: str,
 ) -> Process:
     errors, error_pipe = os.pipe2(os.O_CLOEXEC)
     try:
@@ -73,6 +89,9 @@ def _launch(
             send_console(console_socket, child.master_fd)
             os.close(child.master_fd)
             child.master_fd = -1
+        if pidfd_socket:
+            assert child.handle is not None
+            send_pidfd(pidfd_socket, child.handle.pidfd, "setns")
         if pid_file:
             write_pid_file(pid_file, child.pid)
     except BaseException:

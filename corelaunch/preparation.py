@@ -54,6 +54,8 @@ def prepare(
     rdt_manager: str = "",
     no_pivot: bool = False,
     no_new_keyring: bool = False,
+    preserve_fds: int = 0,
+    listen_fds: int = 0,
 ) -> Prepared:
     """Read, check, choose, place and plan.
 
@@ -86,6 +88,8 @@ def prepare(
         keyring=None if no_new_keyring else f"_ses.{container_id}",
         console_size=config["process"].get("consoleSize"),
         seccomp=compiled_seccomp(config),
+        preserve_fds=preserve_fds,
+        listen_fds=listen_fds,
         bundle=bundle.path,
     )
     warnings = [*warnings, *plan.warnings]

@@ -81,6 +81,7 @@ class Runtime:
         networks: Sequence[str | Mapping[str, Any]] = (),
         pid_file: str = "",
         console_socket: str = "",
+        pidfd_socket: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         detached: bool = False,
@@ -90,11 +91,12 @@ class Runtime:
         Args:
             container_id: unique below the state root.
             bundle: directory with config.json.
-            io: descriptors for its standard streams; inherited if None.
+            io: descriptors for its standard streams, and further ones; the caller's standard streams if None.
             networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or
                 ``{"type": "veth", "options": {"address": "10.0.0.2/24"}}``.
             pid_file: where to write the init's pid, "" nowhere.
             console_socket: unix socket that gets the pty master of a container with ``process.terminal``.
+            pidfd_socket: unix socket that gets the pidfd of its init, with "standard" as the message.
             detached: the caller will not keep the pty master, so a terminal without a console socket is refused.
 
         Raises:
@@ -103,20 +105,35 @@ class Runtime:
         """
         if os.geteuid() != 0:
             raise Unsupported("rootless containers are not supported by this release", hint="run as root")
+        from .bootstrap.stdio import ProcessIO
+
+        io = io or ProcessIO()
+        io.check()
         self.root.prepare()
         if os.path.lexists(self.root.directory(container_id)):
             raise ContainerExists(container_id, hint="delete it first, or choose another id")
         with self.trace.step("prepare"):
             prepared = self.plan(
-                container_id, bundle, networks=networks, no_pivot=no_pivot, no_new_keyring=no_new_keyring
+                container_id,
+                bundle,
+                networks=networks,
+                no_pivot=no_pivot,
+                no_new_keyring=no_new_keyring,
+                preserve_fds=len(io.preserved),
+                listen_fds=io.listening,
             )
         for warning in prepared.warnings:
             self.log("warning", warning)
-        from .bootstrap.stdio import ProcessIO
         from .creation import create
 
         return create(
-            self, prepared, io or ProcessIO(), pid_file=pid_file, console_socket=console_socket, detached=detached
+            self,
+            prepared,
+            io,
+            pid_file=pid_file,
+            console_socket=console_socket,
+            pidfd_socket=pidfd_socket,
+            detached=detached,
         )
 
     def run(
@@ -187,8 +204,15 @@ class Runtime:
         networks: Sequence[str | Mapping[str, Any]] = (),
         no_pivot: bool = False,
         no_new_keyring: bool = False,
+        preserve_fds: int = 0,
+        listen_fds: int = 0,
     ) -> Prepared:
-        """What :meth:`create` would do, thought through without doing any of it."""
+        """What :meth:`create` would do, thought through without doing any of it.
+
+        Args:
+            preserve_fds: how many descriptors from 3 upward the process keeps (``ProcessIO.preserved``).
+            listen_fds: how many of these are sockets to accept from (``ProcessIO.listening``).
+        """
         from .preparation import prepare
 
         return prepare(
@@ -200,6 +224,8 @@ class Runtime:
             rdt_manager=self._rdt_manager,
             no_pivot=no_pivot,
             no_new_keyring=no_new_keyring,
+            preserve_fds=preserve_fds,
+            listen_fds=listen_fds,
         )
 
     def gc(self) -> list[tuple[str, str]]:

@@ -192,6 +192,8 @@ static const char *check_numbers(const struct cl_record *record)
         return record->number[0] >= 3 && record->number[0] <= INT_MAX ? NULL : "standard streams would be closed";
     case CL_OP_USER:
         return record->number[0] < UINT32_MAX && record->number[1] < UINT32_MAX ? NULL : "an id is out of range";
+    case CL_OP_EXEC:
+        return record->number[2] <= 1 ? NULL : "a number is neither 0 nor 1";
     default:
         return NULL;
     }

@@ -54,6 +54,16 @@ static char **add_home(struct init *init, char **end)
     return end + 1;
 }
 
+/* sd_listen_fds(3): the sockets are for the process whose pid this is, and only here is it known as the payload sees it. */
+static char **add_listen_pid(struct init *init, char **end)
+{
+    struct text text = text_in(init->listen_pid, sizeof init->listen_pid);
+    text_add(&text, "LISTEN_PID=");
+    text_add_number(&text, getpid());
+    *end = init->listen_pid;
+    return end + 1;
+}
+
 /*
  * Lays out argv and envp while /etc/passwd can still be reached: before the parent sets limits, before a seccomp
  * filter. The vectors are as long as the plan says, which has no useful bound for the stack.
@@ -63,7 +73,7 @@ static void prepare_exec(struct init *init)
     const struct cl_record *record = exec_record(init);
     uint64_t arguments = record->number[0];
     uint64_t variables = record->number[1];
-    size_t size = (size_t)(arguments + variables + 3) * sizeof(char *); /* two terminators and HOME */
+    size_t size = (size_t)(arguments + variables + 4) * sizeof(char *); /* two terminators, HOME, LISTEN_PID */
     char **vectors = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (vectors == MAP_FAILED)
@@ -72,7 +82,9 @@ static void prepare_exec(struct init *init)
     init->environment = fill_vector(vectors, record_text(init, record, 0), arguments) + 1;
     char **end = fill_vector(init->environment, record_text(init, record, 1), variables);
     if (record->flags & CL_FLAG_HOME)
-        add_home(init, end);
+        end = add_home(init, end);
+    if (record->number[2])
+        add_listen_pid(init, end);
 }
 
 /*

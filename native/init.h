@@ -46,6 +46,7 @@ struct init {
     bool entered; /* cwd was set by CHDIR */
     char executable[PATH_MAX];
     char home[PATH_MAX];
+    char listen_pid[32];
     char **arguments;
     char **environment;
 };

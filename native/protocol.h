@@ -6,7 +6,7 @@
  * init.h. Whoever changes a number here changes CL_PROTOCOL_VERSION too.
  */
 
-#define CL_PROTOCOL_VERSION 1
+#define CL_PROTOCOL_VERSION 2
 #define CL_MESSAGE_MAGIC 0x434c4d47
 #define CL_MESSAGE_LIMIT 4096
 #define CL_MESSAGE_FDS 16
@@ -224,6 +224,6 @@ enum cl_operation {
     CL_OP_CLOSE_FDS = 39,        /* number0 lowest descriptor that is made close-on-exec */
     CL_OP_END_SYNC = 40,
     CL_OP_WAIT_START = 41,       /* blocks until a byte comes over the start FIFO */
-    CL_OP_EXEC = 42,             /* text0 arguments (list), number0 count, text1 environment (list), number1 count */
+    CL_OP_EXEC = 42,             /* text0 arguments (list), number0 count, text1 environment (list), number1 count, number2 1: LISTEN_PID is added (our pid: sd_listen_fds(3)) */
     CL_OP_LAST = 43
 };

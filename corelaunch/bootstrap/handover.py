@@ -1,4 +1,4 @@
-"""What ``create`` and ``exec`` hand to their caller in the end: the pty over a console socket, the pid in a file."""
+"""What ``create`` and ``exec`` hand to their caller in the end: pty and pidfd over a socket each, the pid in a file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,32 @@ def send_console(socket_path: str, master_fd: int) -> None:
     Raises:
         KernelError: nobody listens there.
     """
+    _send_descriptor(socket_path, master_fd, b"/dev/ptmx", "cannot send the console")
+
+
+def send_pidfd(socket_path: str, pidfd: int, role: str) -> None:
+    """Send the pidfd of a process over the caller's pidfd socket; ``role`` goes along as runc sends it.
+
+    Args:
+        role: "standard" for a container's init, "setns" for a process that joined it.
+
+    Raises:
+        KernelError: nobody listens there.
+    """
+    _send_descriptor(socket_path, pidfd, role.encode(), "cannot send the pidfd")
+
+
+def _send_descriptor(path: str, fd: int, payload: bytes, what: str) -> None:
     import _socket  # the C module: all that is needed here, without the 7 ms of the socket package
     from struct import pack
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        connection.connect(socket_path)
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", master_fd))
-        connection.sendmsg([b"/dev/ptmx"], [rights])
+        connection.connect(path)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", fd))
+        connection.sendmsg([payload], [rights])
     except OSError as error:
-        raise KernelError.of("cannot send the console", error, where=socket_path) from error
+        raise KernelError.of(what, error, where=path) from error
     finally:
         connection.close()
 

@@ -91,7 +91,7 @@ class ParentProcess:
         try:
             executable = native.init_executable()
             try:
-                fds = [io.stdin, io.stdout, io.stderr, theirs]
+                fds = [io.stdin, io.stdout, io.stderr, theirs, *io.preserved]
                 pid, fd = native.spawn(executable, arguments, [], fds, cgroup_fd=cgroup_fd)
             finally:
                 os.close(executable)

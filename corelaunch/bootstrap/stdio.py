@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+from ..errors import KernelError, UsageError
 from ..records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: FIFOs in the state directory: ``start`` releases the init over the first and reads its last error from the second.
 START_FIFO = "start.fifo"
@@ -12,11 +17,36 @@ ERROR_FIFO = "error.fifo"
 
 
 class ProcessIO(Record):
-    """Descriptors that become 0, 1 and 2 of the process; they stay the caller's and stay open."""
+    """Descriptors that become 0, 1, 2, 3, … of the process; they stay the caller's and stay open.
+
+    The process gets these and no others: which numbers they have with the caller does not matter.
+    """
 
     stdin: int = 0
     stdout: int = 1
     stderr: int = 2
+    #: Further descriptors, which become 3, 4, … in this order.
+    preserved: Sequence[int] = ()
+    #: How many of ``preserved``, from the first on, are sockets to accept from: the process gets LISTEN_FDS and
+    #: LISTEN_PID for them (sd_listen_fds(3)). Only for the init of a container.
+    listening: int = 0
+
+    def check(self) -> None:
+        """Refuse what cannot be handed over, before anything is made.
+
+        Raises:
+            KernelError: a descriptor is not open; which one, and which it was to become.
+            UsageError: more are to be listened on than there are.
+        """
+        for number, fd in enumerate((self.stdin, self.stdout, self.stderr, *self.preserved)):
+            try:
+                os.get_inheritable(fd)
+            except OSError as error:
+                what = f"cannot hand over descriptor {fd}"
+                raise KernelError.of(what, error, where=f"as descriptor {number} of the process") from None
+        if not 0 <= self.listening <= len(self.preserved):
+            why = f"{self.listening} of {len(self.preserved)} preserved descriptors"
+            raise UsageError("not as many descriptors to listen on", why=why)
 
 
 def external_descriptors(pid: int) -> tuple[str, str, str]:

@@ -9,10 +9,11 @@ from .launch import (
     CONSOLE_SOCKET,
     PID_FILE,
     PIDFD_SOCKET,
-    absolute,
+    PRESERVE_FDS,
     check_console_socket,
+    handover_keywords,
 )
-from .options import FLAG, LIST, NUMBER, Option
+from .options import FLAG, LIST, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ def run(call: Call) -> int:
             "cannot allocate tty if runc will detach without setting console socket",
             hint="give --console-socket, or no terminal",
         )
-    keywords: dict[str, Any] = {
-        "pid_file": absolute(options["pid-file"]),
-        "console_socket": absolute(options["console-socket"]),
-    }
+    keywords = handover_keywords(call, listen=False)
     if detached:
         container.exec(process, **keywords)
         return 0
@@ -135,7 +133,7 @@ its bundle. In the foreground, the default, the exit code is the command's own (
         Option("apparmor", "AppArmor profile of the process", metavar="profile"),
         Option("no-new-privs", "set no_new_privs", FLAG),
         Option("cap c", "one more capability for the bounding, effective and permitted set (repeatable)", LIST),
-        Option("preserve-fds", "", NUMBER, 0, later="exec passes no further descriptors in this release"),
+        PRESERVE_FDS,
         Option("cgroup", "", LIST, later="exec runs in the container's own cgroup in this release"),
         Option("ignore-paused", "", FLAG, later="nothing pauses a container in this release"),
     ),

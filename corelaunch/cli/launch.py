@@ -18,11 +18,9 @@ NETWORK = Option("network", "interface to give the container: TYPE[:key=value,..
 NO_PIVOT = Option("no-pivot", "move the root mount instead of pivot_root, for a rootfs on a ramdisk", FLAG)
 NO_NEW_KEYRING = Option("no-new-keyring", "keep the caller's session keyring", FLAG)
 CONSOLE_SOCKET = Option("console-socket", "unix socket that gets the master of the console's pty", metavar="path")
-PIDFD_SOCKET = Option(
-    "pidfd-socket", "unix socket that gets the pidfd", later="the pidfd is not handed out in this release"
-)
+PIDFD_SOCKET = Option("pidfd-socket", "unix socket that gets the pidfd of the process", metavar="path")
 PID_FILE = Option("pid-file", "write the pid of the process to this file", metavar="path")
-PRESERVE_FDS = Option("preserve-fds", "", NUMBER, later="further descriptors are not passed in this release")
+PRESERVE_FDS = Option("preserve-fds", "pass this many descriptors of the caller on, from 3 upward", NUMBER)
 
 LAUNCH_OPTIONS = (
     BUNDLE,
@@ -60,16 +58,33 @@ def create_keywords(call: Call, *, detached: bool) -> dict[str, Any]:
     """Keyword arguments of ``Runtime.create`` from the options of a call.
 
     Raises:
-        UsageError: a console socket for a container whose terminal we proxy ourselves.
+        UsageError: a console socket for a container whose terminal we proxy ourselves, or a descriptor is missing.
+    """
+    check_console_socket(call.options["console-socket"], detached=detached)
+    return {**plan_keywords(call), **handover_keywords(call, listen=True), "detached": detached}
+
+
+def handover_keywords(call: Call, *, listen: bool) -> dict[str, Any]:
+    """What ``create``, ``run`` and ``exec`` take from their caller and hand back to it.
+
+    Args:
+        listen: the sockets of LISTEN_FDS go to the process.
+
+    Raises:
+        UsageError: a descriptor that is to be preserved is not there.
     """
     options = call.options
-    check_console_socket(options["console-socket"], detached=detached)
-    return {
-        **plan_keywords(call),
+    keywords: dict[str, Any] = {
         "pid_file": absolute(options["pid-file"]),
         "console_socket": absolute(options["console-socket"]),
-        "detached": detached,
+        "pidfd_socket": absolute(options["pidfd-socket"]),
     }
+    if options["preserve-fds"] or (listen and "LISTEN_FDS" in os.environ):
+        from .descriptors import inherited_io
+
+        environment = os.environ if listen else None
+        keywords["io"] = inherited_io(options["preserve-fds"], environment, call.log.write)
+    return keywords
 
 
 def check_console_socket(path: str, *, detached: bool) -> None:

@@ -121,7 +121,8 @@ def _names(bits: int) -> str:
 
 def _exec(operation: Operation) -> str:
     home = ", HOME from its passwd file" if operation.flags & lib.CL_FLAG_HOME else ""
-    return f"execute {list(operation.texts_at(0))!r} with {operation.number(1)} variables{home}"
+    listen = " and LISTEN_PID" if operation.number(2) else ""
+    return f"execute {list(operation.texts_at(0))!r} with {operation.number(1)} variables{listen}{home}"
 
 
 _DESCRIPTIONS: dict[int, Callable[[Operation], str]] = {

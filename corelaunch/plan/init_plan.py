@@ -34,6 +34,7 @@ def init_plan(
     seccomp: tuple[bytes, int] | None = None,
     wait_start: bool = True,
     preserve_fds: int = 0,
+    listen_fds: int = 0,
     bundle: str = "",
     hierarchies: Sequence[Hierarchy] | None = None,
     kcore: bool | None = None,
@@ -51,6 +52,7 @@ def init_plan(
         seccomp: compiled filter and flags of seccomp(2).
         wait_start: wait for ``start`` before execve.
         preserve_fds: how many descriptors from 3 upward the process keeps.
+        listen_fds: how many of these are sockets to accept from (LISTEN_FDS).
         bundle: directory that relative bind sources start from.
         hierarchies: the host's cgroup hierarchies; None: looked up if the config mounts cgroups.
         kcore: the kernel has /proc/kcore; None: looked up.
@@ -86,6 +88,7 @@ def init_plan(
         set_groups=True,
         preserve_fds=preserve_fds,
         wait_start=wait_start,
+        listen_fds=listen_fds,
     )
     own_user = bool(new & CLONE_NEWUSER)
     return Plan(

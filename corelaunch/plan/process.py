@@ -56,6 +56,7 @@ def from_ready(
     set_groups: bool,
     preserve_fds: int,
     wait_start: bool,
+    listen_fds: int = 0,
 ) -> Iterator[Operation]:
     """From READY to EXEC.
 
@@ -66,6 +67,7 @@ def from_ready(
         set_groups: whether supplementary groups may be set (not where setgroups is "deny").
         preserve_fds: how many descriptors from 3 upward stay open.
         wait_start: whether ``start`` is waited for.
+        listen_fds: how many of ``preserve_fds`` are sockets to accept from, as sd_listen_fds(3) finds them.
     """
     yield Operation(lib.CL_OP_READY_POINT)
     if process.get("apparmorProfile"):
@@ -86,7 +88,7 @@ def from_ready(
     # for it all the same are the rule, `runc spec` writes one, and get what every runtime gives them.
     ambient = sets["ambient"] & sets["permitted"] & sets["inheritable"]
     yield Operation(lib.CL_OP_CAP_AMBIENT, numbers=(ambient,))
-    variables, path, home_wanted = environment(process.get("env") or ())
+    variables, path, home_wanted = environment(process.get("env") or (), listen_fds)
     arguments = process["args"]
     yield Operation(lib.CL_OP_FIND_EXECUTABLE, arguments[0], path)
     yield Operation(lib.CL_OP_CLOSE_FDS, numbers=(3 + preserve_fds,))
@@ -100,7 +102,7 @@ def from_ready(
         arguments,
         variables,
         flags=lib.CL_FLAG_HOME if home_wanted else 0,
-        numbers=(len(arguments), len(variables)),
+        numbers=(len(arguments), len(variables), 1 if listen_fds else 0),
     )
 
 

@@ -357,7 +357,20 @@ ROWS = [
         f"/nonexistent/pid.*{NO_FILE}",
         words=("--pid-file", "/nonexistent/pid"),
     ),
-    Row("descriptors of a later release", "--preserve-fds is not supported yet", words=("--preserve-fds", "1")),
+    Row(
+        "descriptor that was not handed over",
+        r"unable to stat preserved-fd 0 \(of 2\): descriptor 3: it is not open",
+        words=("--preserve-fds", "2"),
+    ),
+    Row(
+        "pidfd socket that is not there",
+        f"cannot send the pidfd: /nonexistent/s: {NO_FILE}",
+        words=("--pidfd-socket", "/nonexistent/s"),
+    ),
+    Row("pidfd socket that is a file", "cannot send the pidfd: .*refused", words=("--pidfd-socket", "{scratch}/file")),
+    Row(
+        "pidfd socket with a long name", "cannot send the pidfd: .*too long", words=("--pidfd-socket", "/" + "x" * 120)
+    ),
     Row("unknown option", "flag provided but not defined: -bogus", words=("--bogus",)),
     Row("value for a flag", 'invalid boolean value "maybe"', words=("--no-pivot=maybe",)),
     Row("state root that is a file", "not a directory", options=("--root", "{scratch}/file")),
@@ -385,7 +398,18 @@ EXEC_ROWS = [
         words=("--pid-file", "/nonexistent/pid", "{id}", "sleep", "9"),
         code=255,
     ),
-    Row("option of a later release", "--cgroup is not supported yet", words=("--cgroup", "x", "{id}", "true")),
+    Row(
+        "descriptor that was not handed over",
+        r"unable to stat preserved-fd 0 \(of 1\): descriptor 3: it is not open",
+        words=("--preserve-fds", "1", "{id}", "true"),
+        code=255,
+    ),
+    Row(
+        "pidfd socket that is not there",
+        f"cannot send the pidfd: /nonexistent/s: {NO_FILE}",
+        words=("--pidfd-socket", "/nonexistent/s", "{id}", "true"),
+        code=255,
+    ),
     Row("unknown option", "flag provided but not defined: -bogus", words=("--bogus", "{id}", "true")),
     Row("nothing at all", "requires a minimum of 1 argument"),
 ]

@@ -143,6 +143,7 @@ def finish(
     close_from: int = 3,
     late: Sequence[Operation] = (),
     exec_flags: Sequence[str] = ("HOME",),
+    listen_pid: int = 0,
 ) -> list[Operation]:
     """From the last settings to exec."""
     if identity is None:
@@ -164,6 +165,9 @@ def finish(
         *([Operation("WAIT_START")] if gate else []),
         *late,
         Operation(
-            "EXEC", numbers=(len(arguments), len(environment)), lists={0: arguments, 1: environment}, flags=exec_flags
+            "EXEC",
+            numbers=(len(arguments), len(environment), listen_pid),
+            lists={0: arguments, 1: environment},
+            flags=exec_flags,
         ),
     ]

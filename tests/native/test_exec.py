@@ -115,6 +115,17 @@ def test_home_stays_missing_when_it_is_not_asked_for(run, rootfs):
     assert "HOME" not in done.stdout
 
 
+@pytest.mark.parametrize("environment", [[], ["PATH=/bin"], ["HOME=/h", "PATH=/bin"]])
+def test_the_listening_pid_is_that_of_the_payload_in_its_own_namespace(run, rootfs, environment):
+    arguments = ["/bin/busybox", "sh", "-c", "cat /proc/self/environ; echo $$"]
+    done = run(plan(rootfs, arguments, environment=environment, listen_pid=1))
+    *variables, last = done.stdout.split("\0")
+    assert last == "1\n"
+    assert sorted(v for v in variables if v.startswith("LISTEN")) == ["LISTEN_PID=1"]
+    assert [v.split("=")[0] for v in variables if v.startswith("HOME")] == ["HOME"]
+    assert {*environment} <= {*variables}
+
+
 @pytest.mark.parametrize("kind", ["fifo", "directory", "device", "loop", "missing", "host link", "binary"])
 def test_a_passwd_that_is_no_passwd_makes_home_the_root_and_blocks_nothing(run, rootfs, kind):
     passwd = rootfs / "etc" / "passwd"

@@ -23,7 +23,7 @@ GOOD_BOOTSTRAP = BOOTSTRAP.pack(0, USUAL, 0, *[0] * 8, 0, 0, 0, 0, 0)
     ("changes", "payload", "reason"),
     [
         ({"magic": 1}, GOOD_BOOTSTRAP, "no message"),
-        ({"version": 2}, GOOD_BOOTSTRAP, "another protocol version"),
+        ({"version": 3}, GOOD_BOOTSTRAP, "another protocol version"),
         ({"sequence": 2}, GOOD_BOOTSTRAP, "out of sequence"),
         ({"sequence": 0}, GOOD_BOOTSTRAP, "out of sequence"),
         ({"type": 7}, GOOD_BOOTSTRAP, "another message than is due"),
@@ -197,6 +197,7 @@ BROKEN_ORDERS = {
     ),
     "two propagations": ([Operation("HOST_PROPAGATION", numbers=(3 << 18,)), FIRST[1], PIVOT, *END], "not one type"),
     "propagation unknown": ([*FIRST, mount("tmpfs", "/x", propagation=1), PIVOT, *END], "not one type"),
+    "listening pid twice": ([*FIRST, PIVOT, *finish(["true"], listen_pid=2)], "neither 0 nor 1"),
     "closing the streams": ([*FIRST, PIVOT, *finish(["true"], close_from=0)], "standard streams"),
     "long path": ([*FIRST, mount("tmpfs", "/" + "x" * 5000), PIVOT, *END], "too long"),
 }

@@ -21,6 +21,7 @@ CREATE = {
     "no_new_keyring": False,
     "pid_file": "",
     "console_socket": "",
+    "pidfd_socket": "",
     "detached": True,
 }
 
@@ -217,8 +218,8 @@ def test_exec_fails_with_255(cli: Cli) -> None:
         ("kill one FOO", 'unknown signal "FOO"'),
         ("run --console-socket /s one", "cannot use console socket if runc will not detach or allocate tty"),
         ("exec --console-socket /s one sh", "cannot use console socket if runc will not detach or allocate tty"),
-        ("create --preserve-fds 1 one", "--preserve-fds is not supported yet"),
-        ("create --pidfd-socket /s one", "--pidfd-socket is not supported yet"),
+        ("create --preserve-fds 900 one", "unable to stat preserved-fd"),
+        ("create --preserve-fds=-1 one", 'invalid value "-1" for flag -preserve-fds'),
         ("exec --ignore-paused one sh", "--ignore-paused is not supported yet"),
         ("exec --cgroup x one sh", "--cgroup is not supported yet"),
     ],
@@ -259,7 +260,7 @@ def test_help_shows_the_options_of_the_table_with_short_names_and_defaults(cli: 
     text = cli("list", "--help").out
     assert re.search(r'--format value, -f value +table or json \(default: "table"\)', text)
     assert re.search(r"--quiet, -q +print", text)
-    assert "--preserve-fds" not in cli("create", "--help").out
+    assert re.search(r"--preserve-fds value +pass this many descriptors", cli("create", "--help").out)
 
 
 def test_exec_keeps_the_options_of_its_command(cli: Cli) -> None:
