@@ -1,0 +1,580 @@
+"""What ctr and containerd are asked to do over a runtime, through the runc shim.
+
+Not asked: checkpoint and restore (see podman_cases), and --privileged, which needs CAP_SYS_RESOURCE. ctr has no
+update; test_replay.py calls it as the shim does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from cases import Failure, case, equal, wait_until, within
+from ctr_client import IMAGE, Ctr, make_client
+
+__all__ = ["make_client"]
+
+ctr = case("ctr")
+
+
+# One container, in the foreground and in the background.
+
+
+@ctr
+def run(c: Ctr) -> None:
+    equal(c.run(args=("echo", "hello")), "hello")
+
+
+@ctr
+def run_detached(c: Ctr) -> None:
+    name = c.up()
+    equal(c.status(name), "RUNNING")
+    equal(Path(f"/proc/{c.pid(name)}/comm").read_text(), "sleep\n")
+
+
+@ctr
+def run_exit_code(c: Ctr) -> None:
+    c.code(7, *c.run_words("--rm", IMAGE, c.name(), "sh", "-c", "exit 7"))
+
+
+@ctr
+def run_not_found(c: Ctr) -> None:
+    result = c.code(1, *c.run_words("--rm", IMAGE, c.name(), "no-such-program"))
+    within(result.err, "executable file not found in $PATH", result)
+
+
+@ctr
+def run_no_such_file(c: Ctr) -> None:
+    within(c.code(1, *c.run_words("--rm", IMAGE, c.name(), "/no/such")).err, "no such file or directory")
+
+
+@ctr
+def run_not_executable(c: Ctr) -> None:
+    within(c.code(1, *c.run_words("--rm", IMAGE, c.name(), "/etc/passwd")).err, "permission denied")
+
+
+@ctr
+def a_failed_run_leaves_nothing(c: Ctr) -> None:
+    name = c.name()
+    c.code(1, *c.run_words("--rm", IMAGE, name, "no-such-program"))
+    equal((c.status(name), name in c.ok("containers", "ls", "-q").split()), ("", False))
+    equal([str(path) for path in Path("/run/containerd/runc/default").glob(name)], [])
+
+
+@ctr
+def run_stdout_and_stderr_apart(c: Ctr) -> None:
+    result = c.code(0, *c.run_words("--rm", IMAGE, c.name(), "sh", "-c", "echo out; echo err >&2"))
+    equal((result.out, result.err), ("out\n", "err\n"))
+
+
+@ctr
+def run_stdin(c: Ctr) -> None:
+    # ctr does not pass on the end of stdin.
+    equal(c.run(args=("head", "-n", "1"), feed="from stdin\n"), "from stdin")
+
+
+@ctr
+def run_terminal(c: Ctr) -> None:
+    result = c.typed("tty; exit 3\n", *c.run_words("--rm", "-t", IMAGE, c.name(), "sh"))
+    within(result.out, "/dev/pts/0", result)
+    equal(result.code, 3, result)
+
+
+@ctr
+def run_null_io(c: Ctr) -> None:
+    equal(c.run("--null-io", args=("echo", "nobody reads it")), "")
+
+
+@ctr
+def run_forwards_signals(c: Ctr) -> None:
+    script = "trap 'echo told; exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+    words = [*c.base, *c.run_words("--rm", IMAGE, c.name(), "sh", "-c", script)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        equal(process.stdout.readline(), "ready\n")
+        time.sleep(0.5)  # ctr catches signals some time after the start, and does not say when
+        process.send_signal(signal.SIGTERM)
+        equal((process.stdout.read(), process.wait(20)), ("told\n", 5))
+
+
+@ctr
+def create_then_start(c: Ctr) -> None:
+    name = c.name()
+    # ctr containers create has no --runc-binary: a shim looks for runc in PATH, so this is about ctr's own start.
+    c.ok(*c.run_words("-d", IMAGE, name, "sh", "-c", "exit 0"))
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    c.ok("tasks", "delete", name)
+    equal(c.status(name), "")
+    c.ok("tasks", "start", "-d", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its second end")
+    c.ok("tasks", "delete", name)
+    c.ok("containers", "delete", name)
+
+
+@ctr
+def pid_file(c: Ctr) -> None:
+    file = c.work / "task.pid"
+    name = c.up("--pid-file", str(file))
+    equal(int(file.read_text()), c.pid(name))
+
+
+@ctr
+def custom_rootfs(c: Ctr) -> None:
+    equal(c.ok(*c.run_words("--rm", "--rootfs", str(c.work / "rootfs"), c.name(), "/bin/echo", "hello")), "hello")
+
+
+@ctr
+def custom_config(c: Ctr) -> None:
+    name, here = c.name(), c.work / "own-config.json"
+    source = c.up()
+    spec = json.loads(c.ok("containers", "info", source))["Spec"]
+    spec["process"]["args"] = ["sh", "-c", "echo $OWN"]
+    spec["process"]["env"].append("OWN=config")
+    spec["linux"]["cgroupsPath"] = f"/default/{name}"
+    spec["root"]["path"] = str(c.work / "rootfs")
+    here.write_text(json.dumps(spec))
+    equal(c.ok(*c.run_words("--rm", "--config", str(here), name)), "config")
+
+
+@ctr
+def runc_root(c: Ctr) -> None:
+    root = c.work / "own-root"
+    name = c.up("--runc-root", str(root))
+    equal((root / "default" / name).is_dir(), True)
+    c.ok("tasks", "kill", "-s", "KILL", name)
+
+
+# exec
+
+
+@ctr
+def exec_(c: Ctr) -> None:
+    result = c.exec(c.up(), "sh", "-c", "echo out; echo err >&2; exit 9")
+    equal((result.code, result.out), (9, "out\n"), result)
+    within(result.err, "err")
+
+
+@ctr
+def exec_stdin(c: Ctr) -> None:
+    equal(c.exec(c.up(), "head", "-n", "1", feed="fed\n").out, "fed\n")
+
+
+@ctr
+def exec_terminal(c: Ctr) -> None:
+    result = c.typed("tty; exit 3\n", "tasks", "exec", "--exec-id", c.name(), "-t", c.up(), "sh")
+    within(result.out, "/dev/pts/0", result)
+    equal(result.code, 3, result)
+
+
+@ctr
+def exec_detached(c: Ctr) -> None:
+    name = c.up()
+    equal(c.exec(name, "sh", "-c", "echo done >/tmp/file", options=("-d",)).code, 0)
+    equal(c.wait_for_file(name, "/tmp/file"), "done")
+
+
+@ctr
+def exec_cwd_and_user(c: Ctr) -> None:
+    result = c.exec(c.up(), "sh", "-c", "pwd; id -u", options=("--cwd", "/tmp", "--user", "1000"))
+    equal((result.code, result.out.split()), (0, ["/tmp", "1000"]), result)
+
+
+@ctr
+def exec_not_found(c: Ctr) -> None:
+    result = c.exec(c.up(), "no-such-program")
+    equal(result.code, 1, result)
+    within(result.err, "executable file not found in $PATH", result)
+
+
+@ctr
+def exec_kill(c: Ctr) -> None:
+    name, exec_id = c.up(), c.name()
+    c.ok("tasks", "exec", "-d", "--exec-id", exec_id, name, "sleep", "1001")
+    c.ok("tasks", "kill", "-s", "KILL", "--exec-id", exec_id, name)
+    wait_until(lambda: "1001" not in " ".join(c.exec(name, "ps", "-o", "args").out.split()), "its end")
+    equal(c.status(name), "RUNNING")
+
+
+@ctr
+def exec_many(c: Ctr) -> None:
+    name = c.up()
+    words = [[*c.base, "tasks", "exec", "--exec-id", c.name(), name, "echo", "one of many"] for _ in range(5)]
+    processes = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in words]
+    equal([process.communicate(timeout=40)[0] for process in processes], ["one of many\n"] * 5)
+
+
+@ctr
+def exec_after_the_end_is_refused(c: Ctr) -> None:
+    name = c.up(script="exit 0")
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    result = c.exec(name, "true")
+    if result.code == 0:
+        raise Failure("exec in a stopped container")
+
+
+# Its end.
+
+
+@ctr
+def kill(c: Ctr) -> None:
+    name = c.up(script="trap 'exit 8' TERM; echo >/tmp/ready; while :; do sleep 0.05; done")
+    c.wait_for_file(name, "/tmp/ready")
+    c.ok("tasks", "kill", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    c.deleted(name, 8)
+
+
+@ctr
+def kill_signal_by_number(c: Ctr) -> None:
+    name = c.up()
+    c.ok("tasks", "kill", "-s", "9", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    c.deleted(name, 137)
+
+
+@ctr
+def kill_all(c: Ctr) -> None:
+    name = c.up(script="sleep 1002 & sleep 1002 & echo >/tmp/ready; wait")
+    c.wait_for_file(name, "/tmp/ready")
+    c.ok("tasks", "kill", "-a", "-s", "KILL", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    equal(subprocess.run(["pgrep", "-f", "^sleep 1002"], check=False).returncode, 1)
+
+
+@ctr
+def kill_of_a_stopped_one_is_refused(c: Ctr) -> None:
+    name = c.up(script="exit 0")
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    within(c.code(1, "tasks", "kill", name).err, "not found")
+
+
+@ctr
+def delete_force(c: Ctr) -> None:
+    name = c.up()
+    pid = c.pid(name)
+    c.deleted(name, 137, "-f")
+    equal(os.path.exists(f"/proc/{pid}"), False)
+    c.ok("containers", "delete", name)
+
+
+@ctr
+def delete_of_a_running_one_is_refused(c: Ctr) -> None:
+    name = c.up()
+    c.code(1, "tasks", "delete", name)
+    equal(c.status(name), "RUNNING")
+
+
+@ctr
+def killed_from_outside(c: Ctr) -> None:
+    name = c.up()
+    os.kill(c.pid(name), signal.SIGKILL)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    c.deleted(name, 137)
+
+
+@ctr
+def shared_pid_namespace_leaves_nobody(c: Ctr) -> None:
+    name = c.up("--with-ns", "pid:/proc/1/ns/pid", script="sleep 1003 & echo >/tmp/ready; exec sleep 1003")
+    c.wait_for_file(name, "/tmp/ready")
+    c.ok("tasks", "kill", "-s", "KILL", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+    c.deleted(name, 137)
+    wait_until(lambda: subprocess.run(["pgrep", "-f", "^sleep 1003"], check=False).returncode == 1, "the others' end")
+
+
+@ctr
+def the_daemon_comes_back(c: Ctr) -> None:
+    name = c.up()
+    c.restart()
+    equal(c.status(name), "RUNNING")
+    equal(c.exec(name, "echo", "still here").out, "still here\n")
+
+
+# Looking at it.
+
+
+@ctr
+def pause_and_resume(c: Ctr) -> None:
+    name = c.up(script="i=0; while :; do i=$((i+1)); echo $i >/tmp/i; sleep 0.02; done")
+    c.wait_for_file(name, "/tmp/i")
+    c.ok("tasks", "pause", name)
+    equal(c.status(name), "PAUSED")
+    file = Path(f"/proc/{c.pid(name)}/root/tmp/i")
+    first = file.read_text()
+    time.sleep(0.2)
+    equal(file.read_text(), first)
+    c.ok("tasks", "resume", name)
+    equal(c.status(name), "RUNNING")
+    wait_until(lambda: file.read_text() != first, "it to go on")
+
+
+@ctr
+def kill_a_paused_one(c: Ctr) -> None:
+    name = c.up()
+    c.ok("tasks", "pause", name)
+    c.ok("tasks", "kill", "-s", "KILL", name)
+    c("tasks", "resume", name)
+    wait_until(lambda: c.status(name) == "STOPPED", "its end")
+
+
+@ctr
+def metrics(c: Ctr) -> None:
+    name = c.up()
+    found = json.loads(c.ok("tasks", "metrics", "--format", "json", name))
+    equal(found["pids"]["current"], 1)
+    if found["memory"]["usage"]["usage"] <= 0:
+        raise Failure(str(found["memory"]))
+
+
+@ctr
+def ps(c: Ctr) -> None:
+    name = c.up(script="sleep 1000 & echo >/tmp/ready; wait")
+    c.wait_for_file(name, "/tmp/ready")
+    found = [line.split()[0] for line in c.ok("tasks", "ps", name).splitlines()[1:]]
+    equal((len(found), str(c.pid(name)) in found), (2, True), found)
+
+
+@ctr
+def events(c: Ctr) -> None:
+    with c.events() as seen:
+        name = c.up(script="exit 6")
+        wait_until(lambda: c.status(name) == "STOPPED", "its end")
+        c.deleted(name, 6)
+        for topic in ("/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"):
+            wait_until(lambda topic=topic: any(topic in line and name in line for line in seen()), topic)
+
+
+@ctr
+def events_of_an_oom(c: Ctr) -> None:
+    with c.events() as seen:
+        name = c.up("--memory-limit", "16777216", script="sleep 0.3; tail /dev/zero; exec sleep 1000")
+        wait_until(lambda: any("/tasks/oom" in line and name in line for line in seen()), "the event")
+
+
+@ctr
+def info_and_labels(c: Ctr) -> None:
+    name = c.up("--label", "a=b")
+    found = json.loads(c.ok("containers", "info", name))
+    equal((found["ID"], found["Labels"]["a"], found["Runtime"]["Name"]), (name, "b", "io.containerd.runc.v2"))
+    c.ok("containers", "label", name, "c=d")
+    equal(json.loads(c.ok("containers", "info", name))["Labels"]["c"], "d")
+
+
+@ctr
+def annotations(c: Ctr) -> None:
+    name = c.up("--annotation", "own.key=value")
+    equal(json.loads(c.ok("containers", "info", name))["Spec"]["annotations"]["own.key"], "value")
+
+
+@ctr
+def attach(c: Ctr) -> None:
+    name = c.up("--null-io", script="sleep 0.5; exit 4")
+    c.code(4, "tasks", "attach", name)
+
+
+# Limits.
+
+
+@ctr
+def memory_limit(c: Ctr) -> None:
+    name = c.up("--memory-limit", "67108864")
+    equal(c.cgroup_file(name, "memory", "memory.limit_in_bytes", "memory.max"), "67108864")
+
+
+@ctr
+def oom_kills(c: Ctr) -> None:
+    words = ("--rm", "--memory-limit", "16777216", IMAGE, c.name(), "sh", "-c", "tail /dev/zero; exit $?")
+    c.code(137, *c.run_words(*words))
+
+
+@ctr
+def cpus(c: Ctr) -> None:
+    name = c.up("--cpus", "0.5")
+    equal(c.cgroup_file(name, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0], "50000")
+
+
+@ctr
+def cpu_shares(c: Ctr) -> None:
+    name = c.up("--cpu-shares", "512")
+    within("512 20", c.cgroup_file(name, "cpu", "cpu.shares", "cpu.weight"))
+
+
+@ctr
+def cgroup_path(c: Ctr) -> None:
+    name = c.up("--cgroup", "/own/place")
+    within(Path(f"/proc/{c.pid(name)}/cgroup").read_text(), ":/own/place\n")
+
+
+@ctr
+def no_cgroup_path(c: Ctr) -> None:
+    name = c.up("--cgroup", "")
+    within(Path(f"/proc/{c.pid(name)}/cgroup").read_text(), f"/{name}\n")
+
+
+@ctr
+def devices_are_denied(c: Ctr) -> None:
+    found = c.sh("mknod /disk b 254 0 && head -c 1 /disk 2>&1 || true")
+    within(found, "not permitted")
+
+
+@ctr
+def device(c: Ctr) -> None:
+    equal(c.sh("head -c 3 /dev/fuse 2>&1; ls /dev/fuse", "--device", "/dev/fuse").split()[-1], "/dev/fuse")
+
+
+# The process and its files.
+
+
+@ctr
+def env(c: Ctr) -> None:
+    equal(c.sh("echo $A $FROM", "--env", "A=b"), "b image")
+
+
+@ctr
+def cwd(c: Ctr) -> None:
+    equal(c.sh("pwd", "--cwd", "/tmp"), "/tmp")
+
+
+@ctr
+def hostname_is_the_hosts(c: Ctr) -> None:
+    equal(c.sh("hostname", "--net-host"), os.uname().nodename)
+
+
+@ctr
+def caps_drop_and_add(c: Ctr) -> None:
+    words = ("--cap-drop", "CAP_CHOWN", "--cap-add", "CAP_SYS_TIME")
+    found = int(c.sh("grep CapEff /proc/self/status", *words).split()[1], 16)
+    equal((bool(found & 1), bool(found & 1 << 25)), (False, True))
+
+
+@ctr
+def no_new_privileges(c: Ctr) -> None:
+    within(c.sh("grep NoNewPrivs /proc/self/status"), "1")
+    within(c.sh("grep NoNewPrivs /proc/self/status", "--allow-new-privs"), "0")
+
+
+@ctr
+def seccomp_default(c: Ctr) -> None:
+    within(c.sh("grep Seccomp: /proc/self/status", "--seccomp"), "2")
+
+
+@ctr
+def seccomp_profile(c: Ctr) -> None:
+    file = c.work / "profile.json"
+    rule = '{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":95}'
+    file.write_text(f'{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{rule}]}}')
+    found = c.sh("mkdir /x 2>&1 || true", "--seccomp", "--seccomp-profile", str(file))
+    within(found.lower(), "not supported")
+
+
+@ctr
+def mount_bind(c: Ctr) -> None:
+    here = c.work / "bound"
+    here.mkdir()
+    c.sh("echo written >/v/file", "--mount", f"type=bind,src={here},dst=/v,options=rbind:rw")
+    equal((here / "file").read_text(), "written\n")
+
+
+@ctr
+def mount_read_only(c: Ctr) -> None:
+    words = ("--mount", f"type=bind,src={c.work}/rootfs,dst=/v,options=rbind:ro")
+    equal(c.sh("touch /v/file 2>/dev/null || echo refused", *words), "refused")
+
+
+@ctr
+def mount_tmpfs(c: Ctr) -> None:
+    found = c.sh("grep ' /t ' /proc/mounts", "--mount", "type=tmpfs,src=tmpfs,dst=/t,options=size=1m:noexec")
+    within(found, "size=1024k")
+    within(found, "noexec")
+
+
+@ctr
+def read_only(c: Ctr) -> None:
+    equal(c.sh("touch /file 2>/dev/null || echo refused", "--read-only"), "refused")
+
+
+@ctr
+def snapshots(c: Ctr) -> None:
+    name = c.up(script="echo new >/made; exec sleep 1000")
+    c.wait_for_file(name, "/made")
+    within(c.ok("snapshots", "ls"), name)
+    c.deleted(name, 137, "-f")
+    c.ok("snapshots", "commit", f"{name}-committed", name)
+    within(c.ok("snapshots", "info", f"{name}-committed"), '"Committed"')
+
+
+@ctr
+def no_pivot(c: Ctr) -> None:
+    equal(c.sh("echo hello", "--no-pivot", env={**os.environ, "NO_PIVOT": "1"}), "hello")
+
+
+# Namespaces.
+
+
+@ctr
+def network_host(c: Ctr) -> None:
+    equal(c.sh("readlink /proc/self/ns/net", "--net-host"), os.readlink("/proc/self/ns/net"))
+
+
+@ctr
+def network_by_path(c: Ctr) -> None:
+    subprocess.run(["ip", "netns", "add", "made"], check=True)
+    inode = os.stat("/run/netns/made").st_ino
+    equal(c.sh("readlink /proc/self/ns/net", "--with-ns", "network:/run/netns/made"), f"net:[{inode}]")
+
+
+@ctr
+def ipc_of_another(c: Ctr) -> None:
+    path = f"/proc/{c.pid(c.up())}/ns/ipc"
+    equal(c.sh("readlink /proc/self/ns/ipc", "--with-ns", f"ipc:{path}"), os.readlink(path))
+
+
+@ctr
+def uts_and_network_of_another(c: Ctr) -> None:
+    pid = c.pid(c.up())
+    words = ("--with-ns", f"uts:/proc/{pid}/ns/uts", "--with-ns", f"network:/proc/{pid}/ns/net")
+    found = c.sh("readlink /proc/self/ns/uts; readlink /proc/self/ns/net", *words)
+    equal(found.split(), [os.readlink(f"/proc/{pid}/ns/{name}") for name in ("uts", "net")])
+
+
+@ctr
+def pid_of_another(c: Ctr) -> None:
+    pid = c.pid(c.up())
+    equal(c.sh("cat /proc/1/comm", "--with-ns", f"pid:/proc/{pid}/ns/pid"), "sleep")
+
+
+@ctr
+def user_namespace(c: Ctr) -> None:
+    words = ("--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536")
+    equal(c.sh("id -u; cat /proc/self/uid_map", *words).split(), ["0", "0", "100000", "65536"])
+
+
+@ctr
+def user_namespace_exec(c: Ctr) -> None:
+    name = c.up("--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536")
+    result = c.exec(name, "id", "-u")
+    equal((result.code, result.out), (0, "0\n"), result)
+    equal(os.stat(f"/proc/{c.pid(name)}").st_uid, 100000)
+
+
+@ctr
+def run_while_others_come_and_go(c: Ctr) -> None:
+    words = [[*c.base, *c.run_words("--rm", IMAGE, c.name(), "echo", "one of many")] for _ in range(5)]
+    processes = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in words]
+    equal([process.communicate(timeout=60)[0] for process in processes], ["one of many\n"] * 5)
+
+
+@ctr
+def remove_all(c: Ctr) -> None:
+    """Whatever the cases above left must go, and nothing of the runtime may stay."""
+    for line in c.ok("tasks", "ls").splitlines()[1:]:
+        c("tasks", "delete", "-f", line.split()[0])
+    equal(c.ok("tasks", "ls").splitlines()[1:], [])
+    for name in c.ok("containers", "ls", "-q").split():
+        c.ok("containers", "delete", name)
+    equal([str(path) for path in Path("/run/containerd/runc/default").glob("case-*")], [])
+    equal([str(path) for path in Path("/sys/fs/cgroup").glob("*/default/case-*")], [], "cgroups")

@@ -1,0 +1,94 @@
+"""The first process of a client's sandbox: mounts what the client sees, runs the cases, reaps what dies meanwhile.
+
+Prints a JSON array for each case, ``[name, ""]`` or ``[name, why it failed]``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cases import chosen
+
+#: On tmpfs, as all that is written: it is gone with the mount namespace.
+WORK = Path("/var/tmp/client")
+
+
+def mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)
+
+
+def mount_all() -> None:
+    """Own /proc, an own view of the cgroups, and empty directories where clients write."""
+    mount("-t", "proc", "proc", "/proc")
+    groups = []
+    with open("/proc/self/mountinfo") as lines:
+        for line in lines:
+            front, _, back = line.strip().partition(" - ")
+            kind, source, options = back.split()
+            if kind.startswith("cgroup"):
+                groups.append((front.split()[4], kind, source, options.removeprefix("rw,")))
+    # Without what others left beside the hierarchies. Mounted anew they begin at the cgroup namespace's root.
+    if [path for path, *_ in groups] != ["/sys/fs/cgroup"]:
+        mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/sys/fs/cgroup")
+    for path, kind, source, options in groups:
+        os.makedirs(path, exist_ok=True)
+        mount("-t", kind, *(["-o", options] if kind == "cgroup" else []), source, path)
+    for directory in ("/run", "/var/tmp", "/var/lib/containers", "/var/lib/containerd", "/var/lib/cni"):
+        if os.path.isdir(directory):
+            mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
+    # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
+    upper, work = (Path("/var/tmp/etc", name) for name in ("upper", "work"))
+    for path in (WORK, upper, work):
+        path.mkdir(parents=True)
+    mount("-t", "overlay", "-o", f"lowerdir=/etc,upperdir={upper},workdir={work}", "overlay", "/etc")
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(WORK))
+    mount("--make-shared", str(WORK))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def run_cases() -> int:
+    """Run what the environment asks for, each case by itself."""
+    module = importlib.import_module(f"{os.environ['CLIENT']}_cases")
+    client = module.make_client(os.environ["RUNTIME"], WORK)
+    try:
+        for name, function in chosen(os.environ["CLIENT"], os.environ.get("ONLY", "")):
+            began = time.monotonic()
+            try:
+                function(client)
+                why = ""
+            except Exception as error:  # noqa: BLE001 - a case that breaks has failed, and the next one runs
+                why = f"{type(error).__name__}: {error}"
+            print(json.dumps([name, why, round(time.monotonic() - began, 2)]), flush=True)
+    finally:
+        client.close()
+    return 0
+
+
+def main() -> int:
+    os.environ.update(LANG="C.UTF-8")
+    mount_all()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = run_cases()
+        finally:
+            sys.stdout.flush()
+            if status:
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            os._exit(status)
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
