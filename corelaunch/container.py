@@ -205,6 +205,27 @@ class Container:
 
         send(self, number, everyone=all)
 
+    def pause(self) -> None:
+        """Stop every process of it; returns when all stand still.
+
+        Raises:
+            WrongStatus: it is neither created nor running.
+            DeadlineExceeded: a process does not stop (uninterruptible sleep); all go on.
+        """
+        from .pausing import pause
+
+        pause(self)
+
+    def resume(self) -> None:
+        """Let every process of it go on.
+
+        Raises:
+            WrongStatus: it is not paused.
+        """
+        from .pausing import resume
+
+        resume(self)
+
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its init to end; see :meth:`Process.wait`."""
         return self.process.wait(timeout)
@@ -295,10 +316,21 @@ class Container:
     @property
     def frozen(self) -> bool:
         """Whether its cgroup is frozen."""
+        return cgroup_events.frozen(self.cgroup_paths)
+
+    @property
+    def freezing(self) -> bool:
+        """Whether its cgroup is frozen or on the way there."""
+        return cgroup_events.freezing(self.cgroup_paths)
+
+    @property
+    def cgroup_paths(self) -> Mapping[str, str]:
+        """Its cgroup's directory per controller ("" unified), {} without a cgroup."""
         for placed in self._ledger.placements.values():
             if placed.kind == "cgroup_manager":
-                return cgroup_events.frozen(placed.fields["paths"])
-        return False
+                paths: Mapping[str, str] = placed.fields["paths"]
+                return paths
+        return {}
 
 
 def _alive(handle: ProcessHandle) -> bool:

@@ -53,7 +53,7 @@ def _signal_cgroup(container: Container, number: int) -> None:
 
 def _thaw(container: Container) -> None:
     """A process in a frozen v1 cgroup gets its SIGKILL only when it is thawed; in v2 it gets it frozen."""
-    if container.frozen:
+    if container.freezing:
         backend = container.cgroup()
         if backend is not None:
             backend.manager.thaw(backend.placement)

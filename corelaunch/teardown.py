@@ -15,7 +15,7 @@ from .api import CgroupPlacement, ProcessHandle
 from .backends import recall
 from .errors import CorelaunchError, PluginError, StateError, TeardownError
 from .kernel import pidfd, procfs
-from .kernel.cgroup_events import populated
+from .kernel.cgroup_events import freezing, populated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _recall_all(
 
 def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]) -> None:
     """Kill the processes that the journal names, then all that the cgroup holds; wait until they are gone."""
+    _kill_frozen(book, backends, errors)
     for process in reversed(book.ledger.processes):
         try:
             kill_process(process)
@@ -105,6 +106,19 @@ def _kill_everything(book: Book, backends: list[Placed], errors: list[Exception]
                     kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
         except (OSError, CorelaunchError) as error:
             errors.append(_named(error, backend.owner))
+
+
+def _kill_frozen(book: Book, backends: list[Placed], errors: list[Exception]) -> None:
+    """A paused container dies as a whole: no process of a frozen v1 cgroup takes a SIGKILL before it is thawed."""
+    for backend in backends:
+        if backend.kind != "cgroup_manager" or not book.ledger.effects(backend.owner):
+            continue
+        placement = _what_was_made(backend, book)
+        if freezing(placement.paths) and "kill" in backend.manager.features:
+            try:
+                backend.manager.kill(placement)
+            except (OSError, CorelaunchError) as error:
+                errors.append(_named(error, backend.owner))
 
 
 def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:

@@ -32,6 +32,8 @@ COMMANDS = {
     "state": "print the state of a container",
     "list": "list the containers below the state root",
     "kill": "send a signal (default: SIGTERM) to a container's init",
+    "pause": "stop every process of a container where it stands",
+    "resume": "let the processes of a paused container go on",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",
     "plan": "print what create would do, and which plugin would do it",

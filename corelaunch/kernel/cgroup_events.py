@@ -20,6 +20,13 @@ def frozen(paths: Mapping[str, str]) -> bool:
     return "" in paths and "frozen 1" in _read(f"{paths['']}/cgroup.events").split("\n")
 
 
+def freezing(paths: Mapping[str, str]) -> bool:
+    """Whether it is frozen or on the way there: somebody has asked the freezer, and not taken it back."""
+    if "freezer" in paths:
+        return _read(f"{paths['freezer']}/freezer.state").strip() in ("FROZEN", "FREEZING")
+    return "" in paths and _read(f"{paths['']}/cgroup.freeze").strip() == "1"
+
+
 def populated(paths: Mapping[str, str]) -> bool:
     """Whether the cgroup, or one inside it, holds a process; True where the kernel does not say (pure v1)."""
     return "" not in paths or "populated 1" in _read(f"{paths['']}/cgroup.events").split("\n")

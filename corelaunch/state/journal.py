@@ -12,6 +12,7 @@ process  a process of ours: role (stage 0, init, hook, exec), pid, start time, p
 step     the launch step at which create failed
 descriptors  where fds 0, 1, 2 of the init pointed before it could change them
 status   created, started, deleting
+freezer  what was asked of it: frozen before it is frozen, thawed after it is thawed
 ============ ==============================================================================================
 
 Plain write(2) and never fsync: a kill -9 loses no completed write, and after a power cut the kernel's objects

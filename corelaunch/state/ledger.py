@@ -47,6 +47,7 @@ class Ledger:
         damaged: something in the journal could not be read, so there may have been more.
         offset: how much of the journal that is, in bytes: reading goes on from there.
         status: "creating" until a ``status`` record says otherwise.
+        frozen: ``pause`` was begun and no ``resume`` has ended since; whether it *is* frozen, the freezer knows.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -56,6 +57,7 @@ class Ledger:
         self.external_descriptors: tuple[str, ...] = ()
         self.step = ""
         self.status = "creating"
+        self.frozen = False
         self.last_number = 0
         self.records: list[Mapping[str, Any]] = []
         self.offset = 0
@@ -94,6 +96,8 @@ class Ledger:
             self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
             self.status = record["status"]
+        elif kind == "freezer":
+            self.frozen = record["wanted"] == "frozen"
 
     def catch_up(self, records: Iterable[Mapping[str, Any]], offset: int, damaged: bool = False) -> Ledger:
         """Take what was read from the journal into account; returns itself."""
