@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "process",
         "teardown",
     ),
-    ("container", "creation", "deletion", "execution", "signalling", "starting"),
+    ("container", "creation", "deletion", "execution", "pausing", "signalling", "starting"),
     ("runtime",),
     ("cli",),
     ("isolated",),
