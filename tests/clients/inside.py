@@ -56,6 +56,7 @@ def mount_all() -> None:
 def run_cases() -> int:
     """Run what the environment asks for, each case by itself."""
     module = importlib.import_module(f"{os.environ['CLIENT']}_cases")
+    os.chdir(WORK)  # conmon leaves a file "oom" where it was started
     client = module.make_client(os.environ["RUNTIME"], WORK)
     try:
         for name, function in chosen(os.environ["CLIENT"], os.environ.get("ONLY", "")):
