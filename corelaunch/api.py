@@ -26,6 +26,25 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
+    from .config_edits import AddDevice as AddDevice
+    from .config_edits import AddGroup as AddGroup
+    from .config_edits import AddHook as AddHook
+    from .config_edits import AddMount as AddMount
+    from .config_edits import AddNetwork as AddNetwork
+    from .config_edits import ConfigEdit as ConfigEdit
+    from .config_edits import DropCapability as DropCapability
+    from .config_edits import MaskPath as MaskPath
+    from .config_edits import RemoveMount as RemoveMount
+    from .config_edits import SetAnnotation as SetAnnotation
+    from .config_edits import SetEnv as SetEnv
+    from .config_edits import SetResource as SetResource
+    from .config_edits import SetRlimit as SetRlimit
+    from .config_edits import SetSysctl as SetSysctl
+    from .config_edits import UnsetEnv as UnsetEnv
+    from .edits import MakeDirectory as MakeDirectory
+    from .edits import MakeFile as MakeFile
+    from .edits import MakeSymlink as MakeSymlink
+    from .edits import PlanEdit as PlanEdit
     from .kernel.mountinfo import cgroup_hierarchies as cgroup_hierarchies
     from .kernel.procfs import cgroups_of as cgroups_of
     from .kernel.procfs import start_time as start_time
@@ -34,27 +53,46 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION",
+    "AddDevice",
+    "AddGroup",
+    "AddHook",
+    "AddMount",
+    "AddNetwork",
     "AlreadyExists",
     "CgroupManager",
     "CgroupPlacement",
     "CgroupRequest",
     "CgroupStats",
+    "ConfigEdit",
     "ConfigError",
     "CorelaunchError",
     "DeadlineExceeded",
+    "DropCapability",
     "Effect",
     "KernelError",
     "LaunchContext",
+    "MakeDirectory",
+    "MakeFile",
+    "MakeSymlink",
+    "MaskPath",
     "Moment",
     "NetworkPlacement",
     "NetworkRequest",
     "NetworkStrategy",
+    "PlanEdit",
     "PluginError",
     "ProcessHandle",
     "RdtManager",
     "RdtPlacement",
     "RdtRequest",
     "Record",
+    "RemoveMount",
+    "SetAnnotation",
+    "SetEnv",
+    "SetResource",
+    "SetRlimit",
+    "SetSysctl",
+    "UnsetEnv",
     "Unsupported",
     "cgroup_hierarchies",
     "cgroups_of",
@@ -67,8 +105,29 @@ __all__ = [
 #: A plugin module says ``corelaunch_api = 1``; another major number is refused when the plugin is loaded.
 API_VERSION = 1
 
-#: Kernel doors that plugins may use, imported on first use: name -> module below corelaunch.
+#: Kernel doors and edits that plugins may use, imported on first use: name -> module below corelaunch.
 _DOORS = {
+    **dict.fromkeys(
+        (
+            "AddDevice",
+            "AddGroup",
+            "AddHook",
+            "AddMount",
+            "AddNetwork",
+            "ConfigEdit",
+            "DropCapability",
+            "MaskPath",
+            "RemoveMount",
+            "SetAnnotation",
+            "SetEnv",
+            "SetResource",
+            "SetRlimit",
+            "SetSysctl",
+            "UnsetEnv",
+        ),
+        "config_edits",
+    ),
+    **dict.fromkeys(("MakeDirectory", "MakeFile", "MakeSymlink", "PlanEdit"), "edits"),
     "cgroup_hierarchies": "kernel.mountinfo",
     "cgroups_of": "kernel.procfs",
     "start_time": "kernel.procfs",
@@ -468,18 +527,23 @@ class NetworkStrategy(Backend):
 
 
 class Moment(Record):
-    """A moment of a container's life, as lifecycle plugins see it.
+    """A moment of a container's life, as lifecycle plugins see it."""
 
-    ``name`` is one of ``corelaunch.hookspecs.MOMENTS``; ``step`` is the last launch step that was reached.
-    """
-
+    #: One of ``corelaunch.hookspecs.MOMENTS``.
     name: str
     container_id: str
     bundle: str
+    #: The last launch step that was reached (``corelaunch.lifecycle.CREATE_STEPS``), "" before the first.
     step: str
+    #: The OCI status.
     status: str
+    #: Of the init, 0 when it has none; at "executed" of the process that was executed.
     pid: int = 0
     annotations: Mapping[str, str] = {}
+    #: At "executing" and "executed" the OCI process object, else {}.
+    process: Mapping[str, Any] = {}
+    #: At "failed" the first error, in one line, else "".
+    error: str = ""
 
 
 def load_manager(kind: str, name: str) -> Any:

@@ -119,6 +119,21 @@ class Container:
         """Uid of the user that created it."""
         return int(self._ledger.begin.get("owner_uid", os.geteuid()))
 
+    def config(self) -> Mapping[str, Any]:
+        """The config.json of its bundle as it is now, with what lifecycle plugins changed of it at create.
+
+        Raises:
+            ConfigError, KernelError: the bundle is gone or cannot be read.
+        """
+        from .spec.bundle import load as load_bundle
+
+        config = load_bundle(self.bundle).config
+        if self._ledger.edits:
+            from .adjustment import replayed
+
+            return replayed(config, self._ledger.edits)
+        return config
+
     def abandoned(self) -> bool:
         """Whether a runtime was killed while it created or deleted this container (what ``gc`` removes)."""
         from .state.lock import read_holder

@@ -54,8 +54,11 @@ def create(
     book = _begin(runtime, prepared)
     launch = lifecycle.Launch(book, prepared.backends, prepared.config, prepared.bundle, runtime.log, runtime.trace)
     process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))
+    if prepared.lifecycle:
+        launch.observe = lambda name, pid: _observe(launch, runtime, name, pid)
     try:
-        _observe(runtime, book, "creating")
+        if launch.observe is not None:
+            launch.observe("creating", 0)
         lifecycle.create(launch, process, io, lambda ready: _save_state(book, ready))
         if console_socket:
             from .bootstrap.handover import send_console
@@ -68,7 +71,8 @@ def create(
 
             assert process.handle is not None
             send_pidfd(pidfd_socket, process.handle.pidfd, "standard")
-        _observe(runtime, book, "created", process.pid)
+        if launch.observe is not None:
+            launch.observe("created", process.pid)
         if pid_file:
             from .bootstrap.handover import write_pid_file
 
@@ -103,7 +107,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         bundle=prepared.bundle,
         boot_id=procfs.boot_id(),
         created=_now(),
-        plugins=list(runtime.plugins),
+        lifecycle=[list(plugin) for plugin in prepared.lifecycle],
         # Kept here because the bundle may be gone, or changed, when start and delete need them.
         hooks={moment: hooks[moment] for moment in ("poststart", "poststop") if hooks.get(moment)},
         annotations=prepared.config.get("annotations") or {},
@@ -112,6 +116,8 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         owner_uid=os.geteuid(),
         namespaces=prepared.plan.new_namespaces,
     )
+    if prepared.edits:
+        book.record("edits", edits=[edit.json() for edit in prepared.edits])
     for backend in prepared.backends:
         book.place(backend.owner, backend.kind, backend.name, backend.distribution, backend.placement)
     return book
@@ -133,6 +139,11 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         os.close(process.handle.pidfd)
     try:
         teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
+        if launch.observe is not None:
+            from .moments import tell
+
+            first = {"step": launch.reached, "error": str(error)}
+            tell(runtime.registry, runtime.log, book.container_id, book.ledger, "failed", **first)
         teardown.run_poststop(book, runtime.log)
         teardown.remove_directory(book.directory)
     except (CorelaunchError, OSError) as second:
@@ -143,12 +154,11 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         book.close()
 
 
-def _observe(runtime: Runtime, book: Book, name: str, pid: int = 0) -> None:
-    """Tell the lifecycle plugins, if there are any, of a moment; they may veto."""
-    if runtime.plugins:
-        from .moments import observe
+def _observe(launch: lifecycle.Launch, runtime: Runtime, name: str, pid: int) -> None:
+    """Tell the lifecycle plugins of a moment; they may veto."""
+    from .moments import observe
 
-        observe(runtime.registry, runtime.plugins, name, book, pid)
+    observe(runtime.registry, launch.book.container_id, launch.book.ledger, name, pid, step=launch.reached)
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ import os
 import time
 
 from . import teardown
-from .errors import ContainerNotFound, CorelaunchError, DeadlineExceeded, WrongStatus
+from .errors import ContainerNotFound, DeadlineExceeded, WrongStatus
 from .state import lock, state_file
 from .state.journal import Journal
 from .state.ledger import Ledger
@@ -36,13 +36,17 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
         _fill_in(book)
         if not force:
             _refuse_if_alive(container)
+        if book.ledger.begin.get("lifecycle"):
+            from . import farewell
+
+            if not farewell.before(runtime, container, book, force=force):
+                return
         book.record("status", status="deleting")
-        if force:
-            _tell(runtime, book, "stopped")
         with runtime.trace.step("undo"):
             teardown.undo(book, runtime.registry, runtime.log, skip_missing=force)
         teardown.run_poststop(book, runtime.log)
-        _tell(runtime, book, "deleted")
+        if book.ledger.begin.get("lifecycle") and not farewell.after(runtime, book):
+            return
         teardown.remove_directory(book.directory)
     finally:
         book.close()
@@ -127,16 +131,3 @@ def _remove_unjournaled(container: Container, *, force: bool) -> None:
     if not force and age < _YOUNG_SECONDS:
         raise WrongStatus(f"cannot delete container {container.id} that is not stopped: creating")
     teardown.remove_directory(container.directory)
-
-
-def _tell(runtime: Runtime, book: Book, name: str) -> None:
-    """Tell the lifecycle plugins, on the way down: what fails is logged and nothing stops."""
-    plugins = book.ledger.begin.get("plugins")
-    if not plugins:
-        return
-    from .moments import observe
-
-    try:
-        observe(runtime.registry, plugins, name, book, 0)
-    except CorelaunchError as error:
-        runtime.log("warning", f"lifecycle plugin at {name!r}: {error}")

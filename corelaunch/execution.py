@@ -14,7 +14,6 @@ from .errors import ConfigError, UsageError, WrongStatus
 from .plan import setns_plan
 from .preparation import compiled_seccomp
 from .process import Process
-from .spec.bundle import load as load_bundle
 from .spec.process import check_process
 from .starting import EXECUTE_SECONDS
 
@@ -52,7 +51,7 @@ def execute(
     io.check()
     if io.listening:
         raise UsageError("sockets to listen on are for the init alone", hint="pass them as preserved descriptors")
-    config = load_bundle(container.bundle).config
+    config = container.config()
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)
@@ -60,14 +59,23 @@ def execute(
         process, config, terminal=terminal, seccomp=compiled_seccomp(config), preserve_fds=len(io.preserved)
     )
     backends = _recalled(runtime, container.ledger)
+    observed = bool(container.ledger.begin.get("lifecycle"))
+    if observed:
+        from .moments import observe, tell
+
+        observe(runtime.registry, container.id, container.ledger, "executing", target.pid, process=process)
     child = SetnsProcess(plan, runtime.log, target, container.ledger.begin["namespaces"])
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     try:
         launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace)
-        return _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
+        executed = _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
     finally:
         book.close()
+    if observed:
+        more = {"pid": executed.pid, "process": process}
+        tell(runtime.registry, runtime.log, container.id, container.ledger, "executed", **more)
+    return executed
 
 
 def _launch(

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .api import CgroupManager, Moment, NetworkStrategy, RdtManager
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .api import CgroupManager, ConfigEdit, Moment, NetworkStrategy, PlanEdit, RdtManager
 
 #: Kind of plugin -> entry-point group. The entry point's name is what ``--cgroup-manager`` and the like choose.
 GROUPS = {
@@ -19,15 +22,36 @@ GROUPS = {
     "lifecycle": "corelaunch.lifecycle",
 }
 
-#: Kind of plugin -> the hook that gives core the implementation (lifecycle plugins implement moments instead).
+#: Kind of plugin -> the hook that gives core the implementation (lifecycle plugins implement LIFECYCLE instead).
 FACTORIES = {
     "cgroup_manager": "corelaunch_cgroup_manager",
     "rdt_manager": "corelaunch_rdt_manager",
     "network_strategy": "corelaunch_network_strategy",
 }
 
-#: The moments of ``corelaunch_moment`` in the order of a life. Up to "starting" an exception vetoes and undoes.
-MOMENTS = ("creating", "created", "starting", "started", "stopped", "deleted")
+#: Hooks of lifecycle plugins; each implements one or more.
+LIFECYCLE = ("corelaunch_adjust_config", "corelaunch_adjust_plan", "corelaunch_moment")
+
+#: The moments of ``corelaunch_moment`` and the OCI status that each comes in. A life goes from "creating" to
+#: "deleted"; "executing" to "updated" may come many times, and "failed" ends the life of a create that failed.
+MOMENTS = {
+    "creating": "creating",
+    "hooks point": "creating",
+    "created": "created",
+    "starting": "created",
+    "started": "running",
+    "executing": "running",
+    "executed": "running",
+    "paused": "paused",
+    "resumed": "running",
+    "updated": "running",
+    "stopped": "stopped",
+    "deleted": "stopped",
+    "failed": "stopped",
+}
+
+#: At these an exception is a veto: what was begun stops and is undone. At all others every plugin is told.
+VETOES = ("creating", "hooks point", "created", "starting", "executing")
 
 
 def corelaunch_cgroup_manager() -> CgroupManager:  # type: ignore[empty-body]
@@ -54,10 +78,35 @@ def corelaunch_network_strategy() -> NetworkStrategy:  # type: ignore[empty-body
     """
 
 
+def corelaunch_adjust_config(  # type: ignore[empty-body]
+    config: Mapping[str, Any], container_id: str, bundle: str
+) -> Sequence[ConfigEdit]:
+    """Edits of a container's config (``corelaunch.api.SetEnv``, ``AddMount``, …), or [] or None.
+
+    When: before anything of a container is made, and for ``corelaunch plan``; so it must change nothing anywhere.
+    All chosen lifecycle plugins run, in their order, each with a copy of the config as those before it left it.
+    An exception is a veto. Core applies the edits and checks the config anew after each plugin; two plugins that
+    want different things of one place are refused. Edits hold for ``exec``, too.
+    """
+
+
+def corelaunch_adjust_plan(  # type: ignore[empty-body]
+    plan: Mapping[str, Any], config: Mapping[str, Any], container_id: str
+) -> Sequence[PlanEdit]:
+    """Edits of the operations of a container's init (``corelaunch.api.MakeDirectory``, …), or [] or None.
+
+    When: after the config was adjusted and before anything is made, and for ``corelaunch plan``; it must change
+    nothing anywhere. ``plan`` is what ``corelaunch plan --json`` prints. All chosen lifecycle plugins run, in their
+    order, each with the plan as core made it. An exception is a veto.
+    """
+
+
 def corelaunch_moment(moment: Moment) -> None:
     """A moment of a container's life has come.
 
-    When: at each of ``MOMENTS``, in every verb that reaches it. All chosen lifecycle plugins run, in their order;
-    on the way down ("stopped", "deleted") all of them run even if one fails, and the failures are collected.
-    Up to and including "starting" an exception is a veto: the launch stops and is undone.
+    When: at each of ``MOMENTS``, in every verb that reaches it. All chosen lifecycle plugins run, in their order.
+    At those of ``VETOES`` the first exception is a veto: the launch (or exec) stops and is undone; "starting"
+    leaves the container as it was, created. At all others every plugin is told even if one fails, and the failures
+    are collected. "hooks point": the init's processes and namespaces exist and its limits are set, no OCI hook has
+    run. "failed": a create failed and was undone. "stopped": it is about to be deleted and its init is dead.
     """

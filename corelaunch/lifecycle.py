@@ -81,6 +81,7 @@ class Launch:
         self.bundle = bundle
         self.log = log
         self.trace = trace
+        self.observe: Callable[[str, int], None] | None = None  #: tells lifecycle plugins of a moment: name, pid
         #: The step that is under way; journaled only if it fails, because undoing needs the effects and not the step.
         self.reached = ""
 
@@ -241,6 +242,8 @@ def _at_hooks_point(launch: Launch, init: ProcessHandle) -> None:
         launch.call(cgroup, "set_resources", resources)
     if rdt is not None and rdt.request.schemata:
         launch.call(rdt, "set", rdt.request)
+    if launch.observe is not None:
+        launch.observe("hooks point", init.pid)
     hooks = launch.config.get("hooks") or {}
     for moment in ("prestart", "createRuntime"):
         if hooks.get(moment):

@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 from .api import Moment
-from .hookspecs import MOMENTS
-from .plugins.manager import observe_all
+from .errors import CorelaunchError
+from .hookspecs import MOMENTS, VETOES
+from .plugins.lifecycle_hooks import observe_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
     from .plugins.registry import Registry
-    from .state.book import Book
-
-#: From here on nothing can be vetoed any more: every plugin is told, and failures are collected.
-_DOWN = ("started", "stopped", "deleted")
-_STATUS = dict(zip(MOMENTS, ("creating", "created", "created", "running", "stopped", "stopped")))
+    from .state.ledger import Ledger
 
 
-def observe(registry: Registry, plugins: Sequence[str], name: str, book: Book, pid: int) -> None:
-    """Tell each plugin, in order.
+def observe(
+    registry: Registry,
+    container_id: str,
+    ledger: Ledger,
+    name: str,
+    pid: int = 0,
+    *,
+    step: str = "",
+    process: Mapping[str, Any] | None = None,
+    error: str = "",
+    plugins: Iterable[tuple[str, str]] | None = None,
+) -> None:
+    """Tell each plugin that the container was created with, in order.
+
+    Args:
+        step: the step under way; "": the last one of a create, or the one at which it failed.
+        plugins: only these.
 
     Raises:
-        CorelaunchError: a plugin vetoed (up to "starting"), or some failed (after it: all were told).
+        CorelaunchError: a plugin vetoed (``hookspecs.VETOES``), or some failed (all were told).
         PluginError: one of the plugins is not installed any more; the error names its package.
     """
-    begin = book.ledger.begin
+    begin = ledger.begin
     moment = Moment(
         name,
-        book.container_id,
+        container_id,
         begin.get("bundle", ""),
-        book.ledger.step or ("" if book.ledger.status == "creating" else "end of sync"),
-        _STATUS[name],
+        step or ledger.step or ("" if ledger.status == "creating" else "end of sync"),
+        MOMENTS[name],
         pid,
         begin.get("annotations", {}),
+        process or {},
+        error,
     )
-    observe_all(registry, plugins, moment, up=name not in _DOWN)
+    observe_all(registry, ledger.lifecycle if plugins is None else plugins, moment, up=name in VETOES)
+
+
+def tell(
+    registry: Registry, log: Callable[[str, str], None], container_id: str, ledger: Ledger, name: str, **more: Any
+) -> None:
+    """As :func:`observe`, for a moment at which nothing stops: failures are warnings in the log."""
+    try:
+        observe(registry, container_id, ledger, name, **more)
+    except CorelaunchError as error:
+        log("warning", str(error))

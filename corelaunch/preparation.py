@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from .adjustment import Owned
     from .api import NetworkRequest
     from .backends import Backends
     from .plan import Plan
@@ -42,6 +43,10 @@ class Prepared(Record):
     plan: Plan
     #: What the config asks and this runtime leaves out, one sentence each (unknown capabilities and the like).
     warnings: Sequence[str]
+    #: Its lifecycle plugins, in their order: name, distribution and version.
+    lifecycle: Sequence[tuple[str, str]] = ()
+    #: What they changed of config and plan.
+    edits: Sequence[Owned] = ()
 
 
 def prepare(
@@ -50,6 +55,7 @@ def prepare(
     bundle_path: str,
     *,
     networks: Sequence[str | Mapping[str, Any]] = (),
+    plugins: Sequence[str] = (),
     cgroup_manager: str = "",
     rdt_manager: str = "",
     no_pivot: bool = False,
@@ -57,7 +63,10 @@ def prepare(
     preserve_fds: int = 0,
     listen_fds: int = 0,
 ) -> Prepared:
-    """Read, check, choose, place and plan.
+    """Read, check, adjust, choose, place and plan.
+
+    Args:
+        plugins: names of lifecycle plugins, which may ask for edits of config and plan.
 
     Raises:
         InvalidId, ConfigError, Unsupported, PluginError: what is wrong, where, and what to do.
@@ -66,6 +75,15 @@ def prepare(
     bundle = load_bundle(bundle_path)
     warnings = check_config(bundle.config, bundle)
     config = bundle.config
+    lifecycle: Sequence[tuple[str, str]] = ()
+    edits: Sequence[Owned] = ()
+    if plugins:
+        from . import adjustment
+
+        lifecycle = adjustment.chosen(registry, plugins)
+        adjusted = adjustment.adjust_config(registry, lifecycle, container_id, bundle)
+        config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
+        warnings = [*adjusted.warnings] if edits else warnings
     chosen = backend_choice.choose(
         registry,
         container_id,
@@ -92,11 +110,14 @@ def prepare(
         listen_fds=listen_fds,
         bundle=bundle.path,
     )
+    if plugins:
+        plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
+        edits = (*edits, *more)
     warnings = [*warnings, *plan.warnings]
     if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
         warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
-    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings))
+    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings), lifecycle, edits)
 
 
 def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .bootstrap.stdio import ProcessIO
+    from .plugins.guard import Guard
     from .plugins.registry import Registry
     from .preparation import Prepared
     from .process import Process
@@ -53,6 +54,7 @@ class Runtime:
     ) -> None:
         self.root = StateRoot(root or "")
         self._registry: Registry | None = None
+        self._guard: Guard | None = None
         self.log: Log = log or _no_log
         self.trace = trace or Trace()
         self.plugins = tuple(plugins)
@@ -65,12 +67,21 @@ class Runtime:
         if self._registry is None:
             from .plugins.registry import Registry
 
-            self._registry = Registry()
+            self._registry = Registry(guard=self.guard, pluggy=True)
         return self._registry
 
     @registry.setter
     def registry(self, registry: Registry) -> None:
         self._registry = registry
+
+    @property
+    def guard(self) -> Guard:
+        """What every call into a plugin goes through."""
+        if self._guard is None:
+            from .plugins.guard import Guard
+
+            self._guard = Guard(self.log)
+        return self._guard
 
     def create(
         self,
@@ -220,6 +231,7 @@ class Runtime:
             container_id,
             bundle,
             networks=networks,
+            plugins=self.plugins,
             cgroup_manager=self._cgroup_manager,
             rdt_manager=self._rdt_manager,
             no_pivot=no_pivot,
@@ -240,7 +252,8 @@ class Runtime:
                 container = self.load(container_id)
                 if container.abandoned():
                     container.delete(force=True)
-                    outcome.append((container_id, "removed"))
+                    kept = os.path.lexists(container.directory)
+                    outcome.append((container_id, "kept for a lifecycle plugin that is gone" if kept else "removed"))
             except ContainerNotFound:
                 continue
             except CorelaunchError as error:

@@ -87,8 +87,7 @@ _HOOK_STATE = ("ociVersion", "id", "status", "pid", "bundle", "annotations")
 
 def observe(runtime: Runtime, container: Container, book: Book, name: str) -> None:
     """Tell the lifecycle plugins that this container was created with of a moment."""
-    plugins = book.ledger.begin.get("plugins")
-    if plugins:
+    if book.ledger.begin.get("lifecycle"):
         from .moments import observe as tell
 
-        tell(runtime.registry, plugins, name, book, container.pid)
+        tell(runtime.registry, container.id, book.ledger, name, container.pid)

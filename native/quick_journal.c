@@ -186,7 +186,7 @@ static bool take_begin(struct span record, struct summary *summary)
         } else if (is_text(name, "\"version\"")) {
             if (!is_text(value, "1"))
                 return false;
-        } else if (is_text(name, "\"plugins\"")) {
+        } else if (is_text(name, "\"lifecycle\"")) {
             summary->lifecycle_plugins = !is_text(value, "[]");
         } else if (is_text(name, "\"namespaces\"")) {
             if (!number_of(value, &summary->namespaces))

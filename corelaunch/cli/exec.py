@@ -33,9 +33,8 @@ def run(call: Call) -> int:
 
         process: dict[str, Any] = load_process(options["process"])
     else:
-        from ..spec.bundle import load
 
-        process = described_by_options(load(container.bundle).config.get("process") or {}, words, options)
+        process = described_by_options(container.config().get("process") or {}, words, options)
     if process.get("terminal") and detached and not options["console-socket"]:
         raise ConfigError(
             "cannot allocate tty if runc will detach without setting console socket",

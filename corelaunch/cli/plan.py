@@ -37,6 +37,8 @@ def as_json(prepared: Prepared) -> dict[str, Any]:
         "bundle": prepared.bundle,
         "rootfs": prepared.rootfs,
         "warnings": list(prepared.warnings),
+        "lifecycle": [{"name": name, "distribution": made_by} for name, made_by in prepared.lifecycle],
+        "edits": [edit.json() for edit in prepared.edits],
         "backends": [_backend(placed) for placed in prepared.backends],
         "operations": [operation.json() for operation in prepared.plan.operations],
     }
@@ -49,6 +51,12 @@ def as_text(prepared: Prepared) -> Iterator[str]:
     yield f"  rootfs  {prepared.rootfs}"
     for warning in prepared.warnings:
         yield f"  warning {warning}"
+    if prepared.lifecycle:
+        yield "lifecycle plugins"
+        yield from (f"  {name} ({made_by})" for name, made_by in prepared.lifecycle)
+    if prepared.edits:
+        yield "edits of config and plan"
+        yield from (f"  {edit.describe()}" for edit in prepared.edits)
     yield "backends"
     for placed in prepared.backends:
         yield f"  {placed.owner}" + (f" ({placed.distribution})" if placed.distribution else "")

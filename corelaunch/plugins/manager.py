@@ -1,8 +1,7 @@
-"""The way through pluggy: for lifecycle plugins, and for Python programs that want hooks called the pluggy way.
+"""The way through pluggy: for programs that use the API, and for lifecycle plugins that wrap hooks.
 
-Imported only where it is needed: pluggy alone costs 20 ms at import. Going up, pluggy's own call is right, since it
-stops at the first exception. Coming down it is not: there each implementation is called by itself, so that one
-that fails does not hide the moment from those behind it.
+Imported only where it is needed: pluggy alone costs 20 ms at import. ``registry.py`` and ``lifecycle_hooks.py`` are
+the direct way; tests hold both to the same answers.
 """
 
 from __future__ import annotations
@@ -10,17 +9,15 @@ from __future__ import annotations
 import pluggy
 
 from .. import hookspecs
-from ..errors import CorelaunchError, PluginError, TeardownError
+from ..errors import PluginError
 from ..hookspecs import FACTORIES
 from .hooks import hook_names, nearest
 from .registry import Registry, check_api
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
     from typing import Any
-
-    from ..api import Moment
 
 _PROJECT = "corelaunch"
 
@@ -62,37 +59,21 @@ def load_through_pluggy(registry: Registry, kind: str, name: str) -> Any:
     return getattr(manager.hook, FACTORIES[kind])()
 
 
-def observe_all(registry: Registry, names: Sequence[str], moment: Moment, *, up: bool) -> None:
-    """Tell lifecycle plugins of a moment, in the order of ``names``.
+def hooks_through_pluggy(registry: Registry, name: str, implemented: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """Hook -> its call through a pluggy manager that this lifecycle plugin alone is registered with.
 
-    Args:
-        up: the first failure is a veto and stops; otherwise all are told and the failures are collected.
-
-    Raises:
-        CorelaunchError: going up, the plugin's own error or one that names the plugin.
-        TeardownError: coming down, the failures.
+    One manager each: the order of plugins is the order in which they were named, and one that fails must not keep
+    the others from being told. Several implementations within a plugin are called as pluggy orders them; the lists that
+    they return are joined.
     """
-    failures: list[Exception] = []
-    for name in names:
-        try:
-            if name not in registry.observers:
-                manager = plugin_manager()
-                register(manager, registry, "lifecycle", name)
-                registry.observers[name] = manager.hook.corelaunch_moment
-            registry.observers[name](moment=moment)
-        except CorelaunchError as error:
-            error.plugin = error.plugin or name
-            failures.append(error)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a PluginError that names it
-            failures.append(
-                PluginError(
-                    f"lifecycle plugin {name!r} failed",
-                    where=f"moment {moment.name!r}",
-                    why=f"{type(error).__name__}: {error}",
-                    plugin=name,
-                )
-            )
-        if failures and up:
-            raise failures[0]
-    if failures:
-        raise TeardownError(f"lifecycle plugins failed at {moment.name!r}", failures)
+    manager = plugin_manager()
+    register(manager, registry, "lifecycle", name)
+    return {hook: _joined(getattr(manager.hook, hook)) for hook in implemented}
+
+
+def _joined(call: Callable[..., list[Any]]) -> Callable[..., Any]:
+    def joined(**arguments: Any) -> Any:
+        results = call(**arguments)
+        return results[0] if len(results) == 1 else [one for many in results for one in many] or None
+
+    return joined

@@ -1,7 +1,7 @@
 """The plugins that are installed, and the one that was chosen by name: loaded once, alone, and directly.
 
-In the command line a backend is one implementation, so its hook is called without pluggy (whose import costs more
-than a launch). ``manager.py`` is the way through pluggy; a test holds both to the same answer.
+In the command line hooks are called without pluggy, whose import costs as much as a launch. ``manager.py`` is the way
+through pluggy; a test holds both to the same answer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import FACTORIES
 from .discovery import EntryPoint, check_code, check_trusted, find
+from .guard import Guard, Guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 #: Which distribution usually provides a name, for the error when it is not installed.
@@ -36,17 +37,23 @@ class Registry:
 
     Args:
         directories: where to look; None is ``sys.path``.
+        guard: what every call into a plugin goes through; None: backends are handed out as they are.
+        pluggy: lifecycle plugins are called through pluggy, whatever they implement.
     """
 
-    def __init__(self, directories: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, directories: Sequence[str] | None = None, *, guard: Guard | None = None, pluggy: bool = False
+    ) -> None:
         self._directories = directories
+        self.guard = guard or Guard(lambda level, message: None)
+        self._guards_backends = guard is not None
+        self.pluggy = pluggy
         self._entries: list[EntryPoint] | None = None
         self._modules: dict[tuple[str, str], Any] = {}
         self._backends: dict[tuple[str, str], Any] = {}
         self._failures: dict[tuple[str, str], PluginError] = {}
+        self._lifecycle: dict[str, Mapping[str, Callable[..., Any]]] = {}
         self._lock = allocate_lock()
-        #: Lifecycle plugin -> its ``corelaunch_moment``, as pluggy calls it; filled by ``manager.observe_all``.
-        self.observers: dict[str, Callable[..., Any]] = {}
 
     def entries(self, kind: str = "") -> list[EntryPoint]:
         """Every installed plugin, or those of one kind; nothing is imported."""
@@ -75,13 +82,27 @@ class Registry:
         with self._lock:
             if key not in self._backends:
                 plugin = self._plugin(kind, name, made_by)
-                self._backends[key] = self._remember(key, lambda: self._backend(kind, name, plugin))
+                backend = self._remember(key, lambda: self._backend(kind, name, plugin))
+                owner = f"{kind}:{name}"
+                self._backends[key] = Guarded(self.guard, owner, backend) if self._guards_backends else backend
             return self._backends[key]
 
-    def plugin(self, kind: str, name: str) -> Any:
+    def lifecycle(self, name: str, *, made_by: str = "") -> Mapping[str, Callable[..., Any]]:
+        """The hooks of a lifecycle plugin: name -> function that takes their arguments as keywords.
+
+        Raises:
+            PluginError: as :meth:`load`, or it has a hook that does not exist or takes other arguments.
+        """
+        if name not in self._lifecycle:
+            from .lifecycle_hooks import load_hooks
+
+            self._lifecycle[name] = load_hooks(self, name, made_by)
+        return self._lifecycle[name]
+
+    def plugin(self, kind: str, name: str, *, made_by: str = "") -> Any:
         """The plugin itself (the module or object of its entry point), checked but not called."""
         with self._lock:
-            return self._plugin(kind, name, "")
+            return self._plugin(kind, name, made_by)
 
     def broken(self) -> dict[tuple[str, str], PluginError]:
         """What was asked for and could not be loaded: (kind, name) -> why."""
@@ -91,7 +112,8 @@ class Registry:
         key = (kind, name)
         if key not in self._modules:
             entry = self._entry(kind, name, made_by)
-            self._modules[key] = self._remember(key, lambda: _import(entry))
+            owner = f"{_words(kind)} {name!r}"
+            self._modules[key] = self._remember(key, lambda: self.guard(owner, "import", _import, entry))
         return self._modules[key]
 
     def _remember(self, key: tuple[str, str], load: Callable[[], Any]) -> Any:
@@ -132,7 +154,7 @@ class Registry:
                 hint=nearest(plugin),
             )
         try:
-            backend = factory()
+            backend = self.guard(f"{kind}:{name}", FACTORIES[kind], factory)
         except Exception as error:
             raise PluginError(
                 f"plugin {name!r} is broken", where=FACTORIES[kind], why=f"{type(error).__name__}: {error}"

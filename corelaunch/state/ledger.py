@@ -42,6 +42,8 @@ class Ledger:
         effects: owner -> the effects that are, or may be, there and are ours, oldest first.
         processes: every process that was recorded, oldest first.
         external_descriptors: where fds 0, 1, 2 of the init pointed, for checkpoint.
+        edits: what lifecycle plugins changed of config and plan, as journaled, in order.
+        owed: lifecycle plugins that were not there to be told of the container's end; None before it.
         step: the launch step at which create failed, "" if it did not.
         records: all that was taken into account, in order.
         damaged: something in the journal could not be read, so there may have been more.
@@ -55,6 +57,8 @@ class Ledger:
         self.placements: dict[str, PlacedBackend] = {}
         self.processes: list[OurProcess] = []
         self.external_descriptors: tuple[str, ...] = ()
+        self.edits: list[Mapping[str, Any]] = []
+        self.owed: list[tuple[str, str]] | None = None
         self.step = ""
         self.status = "creating"
         self.frozen = False
@@ -92,6 +96,10 @@ class Ledger:
             self.processes.append(OurProcess(record["role"], handle, record.get("process_group", 0)))
         elif kind == "step":
             self.step = record["name"]
+        elif kind == "edits":
+            self.edits += record["edits"]
+        elif kind == "owed":
+            self.owed = [(name, made_by) for name, made_by in record["plugins"]]
         elif kind == "descriptors":
             self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
@@ -115,6 +123,11 @@ class Ledger:
         """
         ours = [e for o, e in self._effects.values() if o == owner and (e.done or e.absent)]
         return ours[::-1]
+
+    @property
+    def lifecycle(self) -> list[tuple[str, str]]:
+        """The lifecycle plugins that the container was created with, in their order: name, distribution and version."""
+        return [(name, made_by) for name, made_by in self.begin.get("lifecycle", ())]
 
     @property
     def private_pid_namespace(self) -> bool:

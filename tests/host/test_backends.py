@@ -167,6 +167,7 @@ def test_lifecycle_plugins_see_every_moment_and_may_veto(
     watch = runtime.registry.plugin("lifecycle", "watch")
     assert watch.seen == [
         ("creating", "creating"),
+        ("hooks point", "creating"),
         ("created", "created"),
         ("starting", "created"),
         ("started", "running"),

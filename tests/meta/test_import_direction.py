@@ -8,11 +8,13 @@ from typing import Any
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "code_pack"),
+    ("config_edits", "edits"),
     ("api", "jsontext", "log", "trace", "terminal"),
     ("_native", "_seccomp"),
     ("kernel",),
     ("spec", "plan", "state", "bootstrap", "plugins"),
     (
+        "adjustment",
         "backends",
         "lifecycle",
         "moments",
@@ -22,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "process",
         "teardown",
     ),
-    ("container", "creation", "deletion", "execution", "pausing", "signalling", "starting"),
+    ("container", "creation", "deletion", "execution", "farewell", "pausing", "signalling", "starting"),
     ("runtime",),
     ("cli",),
     ("isolated",),

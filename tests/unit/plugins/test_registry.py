@@ -12,10 +12,9 @@ import pluggy
 import pytest
 
 from corelaunch import api, hookspecs
-from corelaunch.api import Moment
-from corelaunch.errors import PluginError, TeardownError
+from corelaunch.errors import PluginError
 from corelaunch.plugins.discovery import find
-from corelaunch.plugins.manager import load_through_pluggy, observe_all
+from corelaunch.plugins.manager import load_through_pluggy
 from corelaunch.plugins.registry import Registry
 
 MANAGER = """
@@ -157,37 +156,3 @@ def test_code_that_others_can_write_is_refused_before_it_is_run(install: Install
 def test_only_the_given_directories_are_looked_at(install: Install, tmp_path_factory: pytest.TempPathFactory) -> None:
     install("mine")
     assert Registry([str(tmp_path_factory.mktemp("empty"))]).names("cgroup_manager") == []
-
-
-OBSERVER = """
-from corelaunch.api import hookimpl
-corelaunch_api = 1
-seen = []
-@hookimpl
-def corelaunch_moment(moment):
-    seen.append(moment.name)
-    {failure}
-"""
-MOMENT = Moment("creating", "demo", "/b", "spawn", "creating")
-
-
-class TestLifecyclePlugins:
-    def test_going_up_the_first_failure_is_a_veto(self, install: Install) -> None:
-        install("first", OBSERVER.format(failure="raise ValueError('no')"), kind="lifecycle")
-        registry = Registry([str(install("second", OBSERVER.format(failure=""), kind="lifecycle"))])
-        with pytest.raises(PluginError, match="lifecycle plugin 'first' failed: moment 'creating': ValueError: no"):
-            observe_all(registry, ["first", "second"], MOMENT, up=True)
-        assert registry.plugin("lifecycle", "second").seen == []
-
-    def test_coming_down_all_are_told_and_failures_collected(self, install: Install) -> None:
-        install("first", OBSERVER.format(failure="raise ValueError('no')"), kind="lifecycle")
-        registry = Registry([str(install("second", OBSERVER.format(failure=""), kind="lifecycle"))])
-        with pytest.raises(TeardownError, match="ValueError: no"):
-            observe_all(registry, ["first", "second"], MOMENT, up=False)
-        assert registry.plugin("lifecycle", "second").seen == ["creating"]
-
-    def test_a_misspelt_hook_is_reported_with_the_nearest(self, install: Install) -> None:
-        code = "from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\ndef corelaunch_momnt(moment): pass"
-        registry = Registry([str(install("typo", code, kind="lifecycle"))])
-        with pytest.raises(PluginError, match="corelaunch_momnt is no hook, corelaunch_moment is"):
-            observe_all(registry, ["typo"], MOMENT, up=True)

@@ -1,0 +1,67 @@
+"""Every call into a plugin goes through a guard, which knows how long it may take.
+
+A call cannot be broken off from outside: the plugin is in our process, and may hang in C code or a system call. So
+in a program that uses the API an overrun is reported when the call returns. The command line, whose process may
+end, has a watchdog: see ``watchdog.py``.
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: How long one call of a plugin may take, in seconds, unless the operator's config file says otherwise.
+CALL_SECONDS = 30.0
+
+
+class Guard:
+    """Calls plugins and reports those that took too long.
+
+    Attributes:
+        seconds: how long one call may take.
+        child: a pidfd of the child that is to die with a call that does not return, -1 if there is none.
+    """
+
+    def __init__(self, log: Callable[[str, str], None], seconds: float = CALL_SECONDS) -> None:
+        self.seconds = seconds
+        self.child = -1
+        self._log = log
+
+    def __call__(self, owner: str, what: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
+        """Call ``function``.
+
+        Args:
+            owner: the plugin, as people know it.
+            what: which hook, method or moment it is.
+        """
+        end = time.monotonic() + self.seconds
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            if time.monotonic() > end:
+                self._log("warning", f"{owner}: {what}: took longer than {self.seconds:g} s")
+
+
+class Guarded:
+    """A backend whose methods are called through a guard."""
+
+    __slots__ = ("_guard", "_manager", "_owner")
+
+    def __init__(self, guard: Guard, owner: str, manager: Any) -> None:
+        self._guard = guard
+        self._owner = owner
+        self._manager = manager
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._manager, name)
+        if not callable(value):
+            return value
+        guard, owner = self._guard, self._owner
+        return lambda *arguments, **keywords: guard(owner, name, value, *arguments, **keywords)
+
+    def __repr__(self) -> str:
+        return f"<guarded {self._manager!r}>"

@@ -1,0 +1,269 @@
+"""Lifecycle plugins in real lives: what they edit is there, what they veto is not, and they are told of all of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelaunch.bootstrap.stdio import ProcessIO
+from corelaunch.errors import ConfigError, CorelaunchError, PluginError
+from corelaunch.hookspecs import VETOES
+from corelaunch.plugins.registry import Registry
+from corelaunch.runtime import Runtime
+from corelaunch.state.journal import read_records
+
+Bundle = Callable[..., Path]
+pytestmark = pytest.mark.needs_root
+
+_SERIAL = itertools.count()
+
+WATCH = """
+from corelaunch.api import *
+from corelaunch.api import hookimpl
+corelaunch_api = 1
+seen, veto, edits, plan_edits = [], "", [], []
+
+@hookimpl
+def corelaunch_adjust_config():
+    return edits
+
+@hookimpl
+def corelaunch_adjust_plan(plan, config):
+    assert plan["operations"] and config["process"]
+    return plan_edits
+
+@hookimpl
+def corelaunch_moment(moment):
+    seen.append(moment)
+    if moment.name == veto:
+        raise ValueError("not today")
+"""
+
+
+class Site:
+    """A directory with plugins as pip would leave them there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, name: str, code: str = WATCH, version: str = "1.0") -> None:
+        self.remove(name)
+        module = f"cl_life_{name}_{next(_SERIAL)}"  # no module of an earlier test of this process
+        (self.directory / f"{module}.py").write_text(code)
+        metadata = self.directory / f"corelaunch_{name}-{version}.dist-info"
+        metadata.mkdir()
+        (metadata / "entry_points.txt").write_text(f"[corelaunch.lifecycle]\n{name} = {module}\n")
+
+    def remove(self, name: str) -> None:
+        for metadata in self.directory.glob(f"corelaunch_{name}-*.dist-info"):
+            shutil.rmtree(metadata)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def watched(site: Site, tmp_path: Path) -> Iterator[tuple[Runtime, Any]]:
+    """A runtime with the lifecycle plugin ``watch``, and the plugin's module."""
+    site.add("watch")
+    runtime = Runtime(str(tmp_path / "state"), plugins=["watch"])
+    yield runtime, runtime.registry.plugin("lifecycle", "watch")
+    for container_id in runtime.root.ids():
+        Runtime(str(tmp_path / "state")).load(container_id).delete(force=True)
+
+
+def names(plugin: Any) -> list[str]:
+    return [moment.name for moment in plugin.seen]
+
+
+def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    container = runtime.create("cl-life-1", str(bundle("sleep", "60")))
+    container.start()
+    executed = container.exec({"args": ["/bin/true"], "cwd": "/", "user": {"uid": 0, "gid": 0}})
+    executed.wait(10)
+    pid = container.pid
+    container.delete(force=True)
+    seen = [(moment.name, moment.status, moment.step, moment.pid) for moment in watch.seen]
+    assert seen == [
+        ("creating", "creating", "", 0),
+        ("hooks point", "creating", "hooks point", pid),
+        ("created", "created", "end of sync", pid),
+        ("starting", "created", "end of sync", pid),
+        ("started", "running", "end of sync", pid),
+        ("executing", "running", "end of sync", pid),
+        ("executed", "running", "end of sync", executed.pid),
+        ("stopped", "stopped", "end of sync", 0),
+        ("deleted", "stopped", "end of sync", 0),
+    ]
+    assert [moment.process["args"] for moment in watch.seen if moment.process] == [["/bin/true"]] * 2
+
+
+@pytest.mark.parametrize("veto", VETOES)
+def test_a_veto_stops_what_was_begun_and_undoes_it(watched: tuple[Runtime, Any], bundle: Bundle, veto: str) -> None:
+    runtime, watch = watched
+    watch.veto = veto
+    line = f"lifecycle plugin 'watch' failed: moment '{veto}': ValueError: not today"
+    if veto == "executing":
+        container = runtime.create("cl-life-2", str(bundle("sleep", "60")))
+        container.start()
+        with pytest.raises(PluginError, match=line):
+            container.exec({"args": ["true"], "cwd": "/"})
+        assert container.status == "running"
+        return
+    with pytest.raises(PluginError, match=line):
+        runtime.run("cl-life-2", str(bundle("true")))
+    assert runtime.root.ids() == []
+    assert names(watch)[-1] == ("deleted" if veto == "starting" else "failed")
+
+
+def test_a_create_that_fails_is_told_with_its_step_and_error(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    with pytest.raises(CorelaunchError):
+        runtime.create("cl-life-3", str(bundle("/nonexistent")))
+    last = watch.seen[-1]
+    assert (last.name, last.status) == ("failed", "stopped")
+    assert "nonexistent" in last.error
+    assert last.step == "ready point" or last.step == "end of sync"
+
+
+def test_what_a_plugin_edits_is_there_and_is_journaled_with_its_owner(
+    watched: tuple[Runtime, Any], bundle: Bundle, output: Any
+) -> None:
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [api.SetEnv("CL_EDIT", "yes"), api.AddMount("/cl-edit", "/etc", options=["ro"])]
+    watch.plan_edits = [api.MakeDirectory("/tmp/cl-dir"), api.MakeSymlink("/tmp/cl-link", "cl-dir")]
+    path = bundle("sh", "-c", "echo $CL_EDIT; test -f /cl-edit/passwd && echo mounted; readlink /tmp/cl-link; sleep 60")
+    before = (path / "config.json").read_text()
+    container = runtime.create("cl-life-4", str(path), io=ProcessIO(stdout=output.fd, stderr=output.fd))
+    records = [one for one in read_records(container.directory)[0] if one["record"] == "edits"]
+    assert [(one["owner"], one["distribution"], one["edit"]) for one in records[0]["edits"]] == [
+        ("watch", "corelaunch-watch 1.0", kind) for kind in ("SetEnv", "AddMount", "MakeDirectory", "MakeSymlink")
+    ]
+    container.start()
+    assert container.config()["process"]["env"][-1] == "CL_EDIT=yes"
+    assert (path / "config.json").read_text() == before
+    container.signal(9)
+    container.wait(10)
+    container.delete(force=True)
+    assert output.text().split() == ["yes", "mounted", "cl-dir"]
+
+
+def test_an_edit_that_core_refuses_makes_nothing(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [api.SetRlimit("RLIMIT_NONE", 1, 2)]
+    with pytest.raises(ConfigError, match=r"lifecycle plugin 'watch': config.json: process.rlimits"):
+        runtime.create("cl-life-5", str(bundle("true")))
+    assert runtime.root.ids() == []
+    assert watch.seen == []
+
+
+def test_later_verbs_call_exactly_the_plugins_of_create(
+    watched: tuple[Runtime, Any], site: Site, bundle: Bundle
+) -> None:
+    runtime, watch = watched
+    runtime.create("cl-life-6", str(bundle("true"))).close()
+    site.add("other")
+    later = Runtime(str(runtime.root.path), plugins=["other"])
+    later.registry = Registry()
+    later.load("cl-life-6").start()
+    later.load("cl-life-6").delete(force=True)
+    assert names(watch)[-4:] == ["starting", "started", "stopped", "deleted"]
+    assert later.registry.plugin("lifecycle", "other").seen == []
+
+
+@pytest.mark.parametrize("how", ["gone", "broken"])
+def test_a_plugin_that_is_missing_stops_delete_and_force_keeps_its_record_for_gc(
+    watched: tuple[Runtime, Any], site: Site, bundle: Bundle, how: str
+) -> None:
+    runtime, _ = watched
+    container = runtime.create("cl-life-7", str(bundle("true")))
+    container.start()
+    container.wait(10)
+    container.close()
+    site.remove("watch")
+    if how == "broken":
+        site.add("watch", "raise SystemExit('broken')")
+    lines: list[str] = []
+    later = Runtime(str(runtime.root.path), log=lambda level, text: lines.append(text))
+    loaded = later.load("cl-life-7")
+    assert loaded.status == "stopped"  # state needs no plugin
+    why = r"pip install corelaunch-watch==1\.0" if how == "gone" else "SystemExit: broken"
+    with pytest.raises(PluginError, match=why):
+        loaded.delete()
+    assert later.root.ids() == ["cl-life-7"]
+    later.load("cl-life-7").delete(force=True)
+    assert any("stays for gc" in line for line in lines)
+    assert later.root.ids() == ["cl-life-7"]
+    assert later.gc() == [("cl-life-7", "kept for a lifecycle plugin that is gone")]
+    site.add("watch")
+    again = Runtime(str(runtime.root.path))
+    assert again.gc() == [("cl-life-7", "removed")]
+    assert names(again.registry.plugin("lifecycle", "watch")) == ["deleted"]
+    assert again.root.ids() == []
+
+
+def test_a_broken_plugin_stops_only_the_containers_that_have_it(
+    watched: tuple[Runtime, Any], site: Site, bundle: Bundle
+) -> None:
+    runtime, _ = watched
+    site.add("bad", "raise RuntimeError('half installed')")
+    other = Runtime(str(runtime.root.path), plugins=["bad"])
+    with pytest.raises(PluginError, match=r"'bad' is broken.*half installed"):
+        other.create("cl-life-8", str(bundle("true")))
+    plain = Runtime(str(runtime.root.path))
+    container = plain.create("cl-life-9", str(bundle("sleep", "60")))
+    loaded = other.load("cl-life-9")
+    assert loaded.state()["status"] == "created"
+    loaded.start()
+    loaded.signal(9)
+    container.wait(10)
+    loaded.delete()
+    assert plain.root.ids() == []
+
+
+def test_coming_down_every_plugin_is_called(watched: tuple[Runtime, Any], site: Site, bundle: Bundle) -> None:
+    runtime, _ = watched
+    site.add("second")
+    lines: list[str] = []
+    both = Runtime(str(runtime.root.path), plugins=["watch", "second"], log=lambda level, text: lines.append(text))
+    first, second = (both.registry.plugin("lifecycle", name) for name in ("watch", "second"))
+    first.veto = "stopped"
+    assert both.run("cl-life-10", str(bundle("true"))) == 0
+    assert names(second)[-2:] == names(first)[-2:] == ["stopped", "deleted"]
+    assert [line for line in lines if "not today" in line]
+
+
+def test_the_plan_shows_each_edit_with_its_owner(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    from corelaunch.cli.plan import as_json, as_text
+
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [api.SetEnv("CL_EDIT", "yes")]
+    prepared = runtime.plan("cl-life-11", str(bundle("true")))
+    assert "  lifecycle:watch  SetEnv name=CL_EDIT value=yes" in list(as_text(prepared))
+    value = json.loads(json.dumps(as_json(prepared)))
+    assert value["lifecycle"] == [{"name": "watch", "distribution": "corelaunch-watch 1.0"}]
+    edit = {"owner": "watch", "distribution": "corelaunch-watch 1.0"}
+    assert value["edits"] == [{**edit, "edit": "SetEnv", "name": "CL_EDIT", "value": "yes"}]
+    assert watch.seen == []
+
+
+def test_an_interface_that_a_plugin_asks_for_is_placed(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [api.AddNetwork("veth", {"address": "10.99.0.2/24"})]
+    prepared = runtime.plan("cl-life-12", str(bundle("true")))
+    assert [placed.owner for placed in prepared.backends.networks] == ["network_strategy:veth:0"]
