@@ -230,6 +230,7 @@ class Container:
         from .pausing import pause
 
         pause(self)
+        self._tell("paused")
 
     def resume(self) -> None:
         """Let every process of it go on.
@@ -240,6 +241,7 @@ class Container:
         from .pausing import resume
 
         resume(self)
+        self._tell("resumed")
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its init to end; see :meth:`Process.wait`."""
@@ -307,6 +309,13 @@ class Container:
         # Whoever is alone takes what we know already and reads the rest; execs, which are not, read for themselves.
         ledger = self._ledger if exclusive else Ledger()
         return open_book(self.id, self._directory, ledger, exclusive=exclusive, wait_seconds=wait_seconds)
+
+    def _tell(self, moment: str) -> None:
+        """Tell its lifecycle plugins, if it has any, of what has just been done."""
+        if self._ledger.begin.get("lifecycle"):
+            from .moments import tell
+
+            tell(self._runtime.registry, self._runtime.log, self.id, self._ledger, moment, pid=self.pid)
 
     def _handle(self) -> ProcessHandle | None:
         if self._ledger.begin.get("boot_id") != procfs.boot_id():

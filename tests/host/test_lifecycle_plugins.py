@@ -92,6 +92,8 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
     container.start()
     executed = container.exec({"args": ["/bin/true"], "cwd": "/", "user": {"uid": 0, "gid": 0}})
     executed.wait(10)
+    container.pause()
+    container.resume()
     pid = container.pid
     container.delete(force=True)
     seen = [(moment.name, moment.status, moment.step, moment.pid) for moment in watch.seen]
@@ -103,6 +105,8 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
         ("started", "running", "end of sync", pid),
         ("executing", "running", "end of sync", pid),
         ("executed", "running", "end of sync", executed.pid),
+        ("paused", "paused", "end of sync", pid),
+        ("resumed", "running", "end of sync", pid),
         ("stopped", "stopped", "end of sync", 0),
         ("deleted", "stopped", "end of sync", 0),
     ]
