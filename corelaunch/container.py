@@ -119,21 +119,6 @@ class Container:
         """Uid of the user that created it."""
         return int(self._ledger.begin.get("owner_uid", os.geteuid()))
 
-    def config(self) -> Mapping[str, Any]:
-        """The config.json of its bundle as it is now, with what lifecycle plugins changed of it at create.
-
-        Raises:
-            ConfigError, KernelError: the bundle is gone or cannot be read.
-        """
-        from .spec.bundle import load as load_bundle
-
-        config = load_bundle(self.bundle).config
-        if self._ledger.edits:
-            from .adjustment import replayed
-
-            return replayed(config, self._ledger.edits)
-        return config
-
     def abandoned(self) -> bool:
         """Whether a runtime was killed while it created or deleted this container (what ``gc`` removes)."""
         from .state.lock import read_holder
@@ -229,8 +214,7 @@ class Container:
         """
         from .pausing import pause
 
-        pause(self)
-        self._tell("paused")
+        pause(self._runtime, self)
 
     def resume(self) -> None:
         """Let every process of it go on.
@@ -240,8 +224,7 @@ class Container:
         """
         from .pausing import resume
 
-        resume(self)
-        self._tell("resumed")
+        resume(self._runtime, self)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its init to end; see :meth:`Process.wait`."""
@@ -309,13 +292,6 @@ class Container:
         # Whoever is alone takes what we know already and reads the rest; execs, which are not, read for themselves.
         ledger = self._ledger if exclusive else Ledger()
         return open_book(self.id, self._directory, ledger, exclusive=exclusive, wait_seconds=wait_seconds)
-
-    def _tell(self, moment: str) -> None:
-        """Tell its lifecycle plugins, if it has any, of what has just been done."""
-        if self._ledger.begin.get("lifecycle"):
-            from .moments import tell
-
-            tell(self._runtime.registry, self._runtime.log, self.id, self._ledger, moment, pid=self.pid)
 
     def _handle(self) -> ProcessHandle | None:
         if self._ledger.begin.get("boot_id") != procfs.boot_id():

@@ -12,7 +12,7 @@ from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
 from .errors import ConfigError, UsageError, WrongStatus
 from .plan import setns_plan
-from .preparation import compiled_seccomp
+from .preparation import compiled_seccomp, config_of
 from .process import Process
 from .spec.process import check_process
 from .starting import EXECUTE_SECONDS
@@ -51,7 +51,7 @@ def execute(
     io.check()
     if io.listening:
         raise UsageError("sockets to listen on are for the init alone", hint="pass them as preserved descriptors")
-    config = container.config()
+    config = config_of(container)
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)

@@ -14,10 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .backends import Placed
     from .container import Container
+    from .runtime import Runtime
     from .state.book import Book
 
 
-def pause(container: Container) -> None:
+def pause(runtime: Runtime, container: Container) -> None:
     """Pause a container; see :meth:`Container.pause`."""
     book = container.open_book(exclusive=True)
     try:
@@ -33,9 +34,10 @@ def pause(container: Container) -> None:
             raise
     finally:
         book.close()
+    _tell(runtime, container, "paused")
 
 
-def resume(container: Container) -> None:
+def resume(runtime: Runtime, container: Container) -> None:
     """Resume a container; see :meth:`Container.resume`."""
     book = container.open_book(exclusive=True)
     try:
@@ -46,6 +48,15 @@ def resume(container: Container) -> None:
         _thaw(book, _freezer(container, "resume"))
     finally:
         book.close()
+    _tell(runtime, container, "resumed")
+
+
+def _tell(runtime: Runtime, container: Container, moment: str) -> None:
+    """Tell the lifecycle plugins, if there are any, of what has been done."""
+    if container.ledger.begin.get("lifecycle"):
+        from .moments import tell
+
+        tell(runtime.registry, runtime.log, container.id, container.ledger, moment, pid=container.pid)
 
 
 def _may_be_freezing(container: Container, book: Book) -> bool:

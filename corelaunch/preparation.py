@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .adjustment import Owned
     from .api import NetworkRequest
     from .backends import Backends
+    from .container import Container
     from .plan import Plan
     from .plugins.registry import Registry
 
@@ -118,6 +119,20 @@ def prepare(
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
         warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
     return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings), lifecycle, edits)
+
+
+def config_of(container: Container) -> Mapping[str, Any]:
+    """The config.json of an existing container's bundle as it is now, with the edits of its lifecycle plugins.
+
+    Raises:
+        ConfigError, KernelError: the bundle is gone or cannot be read.
+    """
+    config = load_bundle(container.bundle).config
+    if container.ledger.edits:
+        from .adjustment import replayed
+
+        return replayed(config, container.ledger.edits)
+    return config
 
 
 def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:

@@ -33,8 +33,9 @@ def run(call: Call) -> int:
 
         process: dict[str, Any] = load_process(options["process"])
     else:
+        from ..preparation import config_of
 
-        process = described_by_options(container.config().get("process") or {}, words, options)
+        process = described_by_options(config_of(container).get("process") or {}, words, options)
     if process.get("terminal") and detached and not options["console-socket"]:
         raise ConfigError(
             "cannot allocate tty if runc will detach without setting console socket",

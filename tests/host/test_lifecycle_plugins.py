@@ -15,6 +15,7 @@ from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.errors import ConfigError, CorelaunchError, PluginError
 from corelaunch.hookspecs import VETOES
 from corelaunch.plugins.registry import Registry
+from corelaunch.preparation import config_of
 from corelaunch.runtime import Runtime
 from corelaunch.state.journal import read_records
 
@@ -156,7 +157,7 @@ def test_what_a_plugin_edits_is_there_and_is_journaled_with_its_owner(
         ("watch", "corelaunch-watch 1.0", kind) for kind in ("SetEnv", "AddMount", "MakeDirectory", "MakeSymlink")
     ]
     container.start()
-    assert container.config()["process"]["env"][-1] == "CL_EDIT=yes"
+    assert config_of(container)["process"]["env"][-1] == "CL_EDIT=yes"
     assert (path / "config.json").read_text() == before
     container.signal(9)
     container.wait(10)
