@@ -59,11 +59,18 @@ class Backends:
     """The backends of one container, in the order in which they are created."""
 
     def __init__(
-        self, cgroup: Placed | None = None, rdt: Placed | None = None, networks: Sequence[Placed] = ()
+        self,
+        cgroup: Placed | None = None,
+        rdt: Placed | None = None,
+        networks: Sequence[Placed] = (),
+        *,
+        falls_back: bool = True,
     ) -> None:
         self.cgroup = cgroup
         self.rdt = rdt
         self.networks = tuple(networks)
+        #: An exec that the cgroup does not take goes to the init's own; not if somebody chose the cgroup for it.
+        self.falls_back = falls_back
 
     def __iter__(self) -> Iterator[Placed]:
         if self.cgroup is not None:

@@ -157,6 +157,8 @@ class Container:
         pid_file: str = "",
         console_socket: str = "",
         pidfd_socket: str = "",
+        cgroup: Mapping[str, str] = {},
+        ignore_paused: bool = False,
     ) -> Process:
         """Execute one more program inside.
 
@@ -169,24 +171,29 @@ class Container:
             pid_file: where to write its pid once its program was executed, "" nowhere.
             console_socket: unix socket that gets the pty master of a process with a terminal.
             pidfd_socket: unix socket that gets its pidfd, with "setns" as the message.
+            cgroup: path below the container's cgroup by controller, or one under "" for all hierarchies; {} is the
+                container's own.
+            ignore_paused: also in a paused container; the call then returns after it was resumed.
 
         Raises:
-            WrongStatus: it is neither created nor running.
+            WrongStatus: it is neither created nor running (nor paused).
+            ConfigError: the process, or its cgroup, cannot be as it is asked for.
             ChildError: the program could not be executed.
         """
         from .execution import execute
 
         status = self.status
-        if status not in ("created", "running"):
-            raise WrongStatus(
-                "cannot exec in a paused container" if status == "paused" else "cannot exec in a stopped container",
-                where=self.id,
-            )
+        if status == "paused" and not ignore_paused:
+            hint = "resume it, or use --ignore-paused"
+            raise WrongStatus("cannot exec in a paused container", where=self.id, hint=hint)
+        if status not in ("created", "running", "paused"):
+            raise WrongStatus("cannot exec in a stopped container", where=self.id)
         return execute(
             self._runtime,
             self,
             process,
             io,
+            cgroup=cgroup,
             pid_file=pid_file,
             console_socket=console_socket,
             pidfd_socket=pidfd_socket,

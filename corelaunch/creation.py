@@ -115,6 +115,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         rootfs=prepared.rootfs,
         owner_uid=os.geteuid(),
         namespaces=prepared.plan.new_namespaces,
+        keyring=prepared.keyring,
     )
     if prepared.edits:
         book.record("edits", edits=[edit.json() for edit in prepared.edits])

@@ -33,6 +33,7 @@ def execute(
     process: Mapping[str, Any],
     io: ProcessIO | None,
     *,
+    cgroup: Mapping[str, str],
     pid_file: str = "",
     console_socket: str = "",
     pidfd_socket: str = "",
@@ -56,7 +57,12 @@ def execute(
     if target is None:
         raise WrongStatus("container not running", where=container.id)
     plan = setns_plan(
-        process, config, terminal=terminal, seccomp=compiled_seccomp(config), preserve_fds=len(io.preserved)
+        process,
+        config,
+        terminal=terminal,
+        seccomp=compiled_seccomp(config),
+        keyring=container.ledger.begin.get("keyring"),
+        preserve_fds=len(io.preserved),
     )
     backends = _recalled(runtime, container.ledger)
     observed = bool(container.ledger.begin.get("lifecycle"))
@@ -64,7 +70,12 @@ def execute(
         from .moments import observe, tell
 
         observe(runtime.registry, container.id, container.ledger, "executing", target.pid, process=process)
-    child = SetnsProcess(plan, runtime.log, target, container.ledger.begin["namespaces"])
+    if cgroup:
+        from .sub_cgroup import narrowed
+
+        backends = narrowed(backends, cgroup)
+    namespaces = container.ledger.begin["namespaces"]
+    child = SetnsProcess(plan, runtime.log, target, namespaces, lambda: container.frozen)
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     try:
@@ -92,7 +103,7 @@ def _launch(
             lifecycle.execute(launch, child, io, error_pipe)
         finally:
             os.close(error_pipe)
-        check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=False)
+        check_executed(read_to_end(errors, EXECUTE_SECONDS, child.excused), gated=False)
         if console_socket:
             send_console(console_socket, child.master_fd)
             os.close(child.master_fd)

@@ -150,7 +150,7 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         elif cgroup is not None:
             _join_cgroup(launch, cgroup, process, stage0)
     with launch.step("affinity"):
-        _reset_affinity(stage0, launch.log)
+        process.set_affinity(stage0)
     with launch.step("rdt join"):
         if rdt is not None:
             launch.call(rdt, "create", rdt.request, launch.context(rdt))
@@ -190,6 +190,10 @@ def _spawn(launch: Launch, process: ParentProcess, io: ProcessIO, role: str, cgr
             os.close(cgroup_fd)
     # Recorded while it is blocked. Killed before this line, we leave a stage 0 that sees the end of our socket.
     launch.book.process(role, stage0)
+    if process.excused():
+        # It is in a paused container, and greets when that is resumed. Nobody need wait for us until then: whoever
+        # deletes the container kills it by this record, and what it would fork sees the end of it.
+        launch.book.unlock()
     process.greet()
     return stage0
 
@@ -203,7 +207,7 @@ def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) ->
     try:
         return _spawn(launch, process, io, "exec", launch.backends.open_unified())
     except (FileNotFoundError, KernelError) as error:
-        if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP):
+        if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP) or not launch.backends.falls_back:
             raise
         launch.log("debug", f"exec goes to the cgroup of the init: {error}")
         return _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid))
@@ -303,7 +307,7 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
     with trace.step("reap"):
         process.reap_stage0()
     with trace.step("affinity"):
-        _reset_affinity(handle, launch.log)
+        process.set_affinity(handle)
     with trace.step("rdt join"):
         if rdt is not None:
             launch.call(rdt, "add_process", handle)
@@ -320,19 +324,6 @@ def fail(launch: Launch, process: ParentProcess) -> None:
     """Kill and reap the child of a launch that failed."""
     process.terminate()
     process.close()
-
-
-def _reset_affinity(process: ProcessHandle, log: Log) -> None:
-    """Give a child every CPU of its cpuset: since Linux 6.2 it would else keep the mask that we were given.
-
-    From here, where the seed has it (before the RDT join), and only if we were given less than all.
-    """
-    try:
-        everything = range(os.cpu_count() or 1)
-        if os.sched_getaffinity(0) != set(everything):
-            os.sched_setaffinity(process.pid, everything)
-    except OSError as error:
-        log("warning", f"cannot reset CPU affinity of process {process.pid}: {error.strerror}")
 
 
 def _with_oom(launch: Launch, error: CorelaunchError) -> CorelaunchError:

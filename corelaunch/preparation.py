@@ -42,6 +42,8 @@ class Prepared(Record):
     config: Mapping[str, Any]
     backends: Backends
     plan: Plan
+    #: Name of its session keyring, None to keep the caller's.
+    keyring: str | None
     #: What the config asks and this runtime leaves out, one sentence each (unknown capabilities and the like).
     warnings: Sequence[str]
     #: Its lifecycle plugins, in their order: name, distribution and version.
@@ -98,13 +100,14 @@ def prepare(
             "a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}'
         )
     rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
+    keyring = None if no_new_keyring else f"_ses.{container_id}"
     plan = init_plan(
         config,
         rootfs,
         cgroup_paths=chosen.cgroup_paths,
         terminal=bool(config["process"].get("terminal")),
         no_pivot=no_pivot,
-        keyring=None if no_new_keyring else f"_ses.{container_id}",
+        keyring=keyring,
         console_size=config["process"].get("consoleSize"),
         seccomp=compiled_seccomp(config),
         preserve_fds=preserve_fds,
@@ -118,7 +121,7 @@ def prepare(
     if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
         warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
-    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, tuple(warnings), lifecycle, edits)
+    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits)
 
 
 def config_of(container: Container) -> Mapping[str, Any]:

@@ -92,7 +92,7 @@ class ParentProcess:
             executable = native.init_executable()
             try:
                 fds = [io.stdin, io.stdout, io.stderr, theirs, *io.preserved]
-                pid, fd = native.spawn(executable, arguments, [], fds, cgroup_fd=cgroup_fd)
+                pid, fd = self._clone(lambda: native.spawn(executable, arguments, [], fds, cgroup_fd=cgroup_fd))
             finally:
                 os.close(executable)
         except OSError as error:
@@ -101,7 +101,7 @@ class ParentProcess:
         finally:
             os.close(theirs)
         machine = SyncMachine(self.plan, netlink=self._netlink, hooks=self.hooks)
-        self._channel = Channel(ours, machine, self._log, PHASE_SECONDS)
+        self._channel = Channel(ours, machine, self._log, PHASE_SECONDS, self.excused)
         self.stage0 = ProcessHandle(pid, procfs.start_time(pid), fd)
         return self.stage0
 
@@ -127,6 +127,18 @@ class ParentProcess:
             self.channel.machine.cgroups_sent()
             self.channel.send("CGROUPS", b"", files)
             self.channel.expect("CGROUPS_JOINED")
+
+    def set_affinity(self, process: ProcessHandle) -> None:
+        """Give a child every CPU of its cpuset: since Linux 6.2 it would else keep the mask that we were given.
+
+        Only if we were given less than all; that it cannot be done is a warning.
+        """
+        try:
+            everything = range(os.cpu_count() or 1)
+            if os.sched_getaffinity(0) != set(everything):
+                os.sched_setaffinity(process.pid, everything)
+        except OSError as error:
+            self._log("warning", f"cannot reset CPU affinity of process {process.pid}: {error.strerror}")
 
     def bootstrap(self) -> ProcessHandle:
         """Let stage 0 go: it joins and makes namespaces, we write the id maps, stage 2 comes back.
@@ -155,7 +167,8 @@ class ParentProcess:
         """Wait for stage 0, which has nothing left to do; it must not become a zombie of a library's process."""
         if self.stage0 is None or self.stage0.pidfd < 0:
             return
-        status = pidfd.wait(self.stage0.pidfd, PHASE_SECONDS)
+        while (status := pidfd.wait(self.stage0.pidfd, PHASE_SECONDS)) is None and self.excused():
+            continue
         os.close(self.stage0.pidfd)
         self.stage0 = self.stage0.replace(pidfd=_NO_PIDFD)
         if status != 0:
@@ -240,6 +253,13 @@ class ParentProcess:
         if self.stage0 is not None and self.stage0.pidfd >= 0:
             os.close(self.stage0.pidfd)
             self.stage0 = self.stage0.replace(pidfd=_NO_PIDFD)
+
+    def excused(self) -> bool:
+        """Whether the child may keep us waiting although a phase's time is over: asked whenever it is."""
+        return False
+
+    def _clone(self, spawn: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        return spawn()
 
     def _bootstrap_payload(self, flags: int) -> bytes:
         payload = bytearray(self.plan.bootstrap(self._joins))

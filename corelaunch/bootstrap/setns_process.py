@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..api import ProcessHandle
     from ..plan import Plan
+    from .affinity import ExecAffinity
 
 #: CLONE_NEW* -> its name below /proc/PID/ns (namespaces(7)), in the order in which runc joins them.
 NAMESPACES = {
@@ -34,14 +35,28 @@ class SetnsProcess(ParentProcess):
     Args:
         target: the container's init; its namespaces are joined. Also an attribute.
         namespaces: CLONE_NEW* bits of the namespaces that the container has of its own.
+        frozen: whether the container is paused, and we with it once we are in its cgroup.
     """
 
     hooks = False
 
-    def __init__(self, plan: Plan, log: Callable[[str, str], None], target: ProcessHandle, namespaces: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        log: Callable[[str, str], None],
+        target: ProcessHandle,
+        namespaces: int,
+        frozen: Callable[[], bool] = bool,
+    ) -> None:
         super().__init__(plan, log)
         self.target = target
         self._namespaces = namespaces
+        self._frozen = frozen
+        self._affinity: ExecAffinity | None = None
+        if plan.cpu_affinity:
+            from .affinity import ExecAffinity
+
+            self._affinity = ExecAffinity(plan.cpu_affinity)
 
     def open_namespaces(self) -> None:
         """Open the namespaces to join.
@@ -68,6 +83,24 @@ class SetnsProcess(ParentProcess):
                 "cannot join the container", error, where=f"init process {self.target.pid}"
             ) from error
         self._join_fds, self._joins = fds, tuple(types)
+
+    def set_affinity(self, process: ProcessHandle) -> None:
+        """Set the CPUs that the process asks for once it is in its cgroup; every CPU if it asks for none at all.
+
+        Raises:
+            KernelError: none of them can be had.
+        """
+        if self._affinity is None:
+            super().set_affinity(process)
+        else:
+            self._affinity.set_final(process.pid)
+
+    def excused(self) -> bool:
+        """A process in a paused container answers when that is resumed, whenever that is."""
+        return self._frozen()
+
+    def _clone(self, spawn: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        return self._affinity.spawned(spawn) if self._affinity is not None else spawn()
 
     def reach_ready_point(self) -> None:
         """Serve the child until everything up to READY is done."""

@@ -41,7 +41,11 @@ def run(call: Call) -> int:
             "cannot allocate tty if runc will detach without setting console socket",
             hint="give --console-socket, or no terminal",
         )
-    keywords = handover_keywords(call, listen=False)
+    keywords = {**handover_keywords(call, listen=False), "ignore_paused": options["ignore-paused"]}
+    if options["cgroup"]:
+        from ..sub_cgroup import parse
+
+        keywords["cgroup"] = parse(options["cgroup"])
     if detached:
         container.exec(process, **keywords)
         return 0
@@ -134,8 +138,13 @@ its bundle. In the foreground, the default, the exit code is the command's own (
         Option("no-new-privs", "set no_new_privs", FLAG),
         Option("cap c", "one more capability for the bounding, effective and permitted set (repeatable)", LIST),
         PRESERVE_FDS,
-        Option("cgroup", "", LIST, later="exec runs in the container's own cgroup in this release"),
-        Option("ignore-paused", "", FLAG, later="nothing pauses a container in this release"),
+        Option(
+            "cgroup",
+            "run it in a cgroup below the container's: PATH, or on cgroup v1 CONTROLLER[,...]:PATH (repeatable)",
+            LIST,
+            metavar="[controller,...:]path",
+        ),
+        Option("ignore-paused", "also in a paused container: it runs when that is resumed", FLAG),
     ),
     most=-1,
     mixed=False,

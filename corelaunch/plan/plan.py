@@ -32,6 +32,8 @@ class Plan(Record):
     time_offsets: Mapping[str, Mapping[str, int]] = {}
     #: The container's process has a pseudo terminal.
     has_console: bool = False
+    #: process.execCPUAffinity of an exec: "initial" and "final" CPU lists.
+    cpu_affinity: Mapping[str, str | None] = {}
     #: What was left out or done otherwise than the config says, one sentence each.
     warnings: Sequence[str] = ()
 

@@ -22,6 +22,7 @@ _INHERITED = (
     "oomScoreAdj",
     "scheduler",
     "ioPriority",
+    "execCPUAffinity",
 )
 
 
@@ -68,6 +69,7 @@ def setns_plan(
         rlimits=rlimits(process),
         oom_score_adj=process.get("oomScoreAdj"),
         has_console=terminal,
+        cpu_affinity=process.get("execCPUAffinity") or {},
     )
 
 

@@ -126,7 +126,9 @@ def _io_priority(value: Any, where: Where, findings: Findings) -> None:
 
 
 def _affinity(value: Any, where: Where, findings: Findings) -> None:
-    findings.unsupported(where, "CPU affinity comes with a later release", "leave it out")
+    from .cpu_list import check as check_lists
+
+    check_lists(value, where, findings)
 
 
 _USER = table({"uid": _ID, "gid": _ID, "umask": integer(0, 0o777), "additionalGids": array(_ID), "username": ignored})

@@ -290,7 +290,6 @@ LATER = [
     ),
     ("linux.netDevices", {"eth0": {}}, "linux.netDevices", "moving network devices"),
     ("linux.mountLabel", "system_u:x", "linux.mountLabel", "labels of mounts"),
-    ("process.execCPUAffinity", {"initial": "0"}, "process.execCPUAffinity", "CPU affinity"),
 ]
 
 
