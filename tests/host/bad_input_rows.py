@@ -410,6 +410,30 @@ EXEC_ROWS = [
         words=("--pidfd-socket", "/nonexistent/s", "{id}", "true"),
         code=255,
     ),
+    *(
+        Row(f"--cgroup {' '.join(arguments)}", line, words=(*arguments, "{id}", "true"), code=255)
+        for arguments, line in (
+            (("--cgroup=nosuch",), "no such cgroup: /sys/fs/cgroup/.*/nosuch"),
+            (("--cgroup=../..",), r"bad sub cgroup path: \.\./\.\.: it leads out of the container's cgroup"),
+            (("--cgroup=frob:x",), "unknown controller frob in --cgroup .its controllers are|leave the controller out"),
+            (("--cgroup=:x",), "invalid --cgroup argument: :x: empty <controller> prefix"),
+            (("--cgroup=pids,:x",), "empty <controller> prefix"),
+            (("--cgroup=a", "--cgroup=b"), "invalid --cgroup argument: a: missing <controller>: prefix"),
+            (("--cgroup=pids:a", "--cgroup=pids:b"), "controller pids specified multiple times"),
+        )
+    ),
+    Row(
+        "CPU that is not there",
+        "cannot set final CPU affinity: 8000",
+        words=("-p", "{scratch}/cpu.json", "{id}"),
+        code=255,
+    ),
+    Row(
+        "CPU list that is none",
+        "execCPUAffinity.initial: 'a' is neither a CPU nor a range",
+        words=("-p", "{scratch}/cpus.json", "{id}"),
+        code=255,
+    ),
     Row("unknown option", "flag provided but not defined: -bogus", words=("--bogus", "{id}", "true")),
     Row("nothing at all", "requires a minimum of 1 argument"),
 ]

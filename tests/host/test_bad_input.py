@@ -132,6 +132,9 @@ def test_a_bad_exec_is_one_line_and_leaves_the_container_as_it_was(
 ) -> None:
     (tmp_path / "p.json").write_text("{]")
     (tmp_path / "empty.json").write_text('{"cwd": "/"}')
+    for name, affinity in (("cpu", {"final": "8000"}), ("cpus", {"initial": "a"})):
+        process = {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "execCPUAffinity": affinity}
+        (tmp_path / f"{name}.json").write_text(json.dumps(process))
     before = cli.state(running)
     watched = Watched(tmp_path / "open")
     words = [word.format(id=running, scratch=tmp_path) for word in row.words]

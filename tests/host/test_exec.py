@@ -65,7 +65,8 @@ FULL = {
     "args": [
         "sh",
         "-c",
-        "cat /proc/self/status; umask; id; ulimit -n; echo nice $(nice); echo oom $(cat /proc/self/oom_score_adj); pwd",
+        "cat /proc/self/status; umask; id; ulimit -n; set -- $(cat /proc/$$/stat); shift 18; echo nice $1;"
+        "echo oom $(cat /proc/self/oom_score_adj); pwd",
     ],
     "cwd": "/tmp",
     "user": {"uid": 1000, "gid": 1001, "umask": 0o077, "additionalGids": [5, 6]},

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "process",
         "teardown",
     ),
-    ("container", "creation", "deletion", "execution", "farewell", "pausing", "signalling", "starting"),
+    ("container", "creation", "deletion", "execution", "farewell", "pausing", "signalling", "starting", "sub_cgroup"),
     ("runtime",),
     ("cli",),
     ("isolated",),

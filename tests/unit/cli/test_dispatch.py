@@ -220,8 +220,6 @@ def test_exec_fails_with_255(cli: Cli) -> None:
         ("exec --console-socket /s one sh", "cannot use console socket if runc will not detach or allocate tty"),
         ("create --preserve-fds 900 one", "unable to stat preserved-fd"),
         ("create --preserve-fds=-1 one", 'invalid value "-1" for flag -preserve-fds'),
-        ("exec --ignore-paused one sh", "--ignore-paused is not supported yet"),
-        ("exec --cgroup x one sh", "--cgroup is not supported yet"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_on_stderr_and_exit_code_1(cli: Cli, line: str, text: str) -> None:
