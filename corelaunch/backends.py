@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 DEFAULT_CGROUP_MANAGER = "cgroupfs"
 DEFAULT_RDT_MANAGER = "resctrl"
 
+#: How much a container's cgroup matters; ``plan`` and ``state`` show it. Required: it is made in every hierarchy, or
+#: create fails. Best effort: it is made in those that we may write to, and what the config asks of it must be possible.
+#: Off: nothing is asked of it and we may write to none, so there is none.
+REQUIRED, BEST_EFFORT, OFF = "required", "best-effort", "off"
+
 #: How long a backend may take for one call.
 CALL_SECONDS = 30.0
 
@@ -65,8 +70,17 @@ class Backends:
         networks: Sequence[Placed] = (),
         *,
         falls_back: bool = True,
+        cgroup_mode: str = REQUIRED,
+        device_rules: bool = True,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.cgroup = cgroup
+        #: REQUIRED, BEST_EFFORT or OFF.
+        self.cgroup_mode = cgroup_mode
+        #: Whether device rules, the default ones too, can be in force: the kernel takes them from the first root alone.
+        self.device_rules = device_rules
+        #: What was left out, one sentence each.
+        self.warnings = tuple(warnings)
         self.rdt = rdt
         self.networks = tuple(networks)
         #: An exec that the cgroup does not take goes to the init's own; not if somebody chose the cgroup for it.
@@ -83,6 +97,19 @@ class Backends:
     def cgroup_paths(self) -> Mapping[str, str]:
         """Directory per controller ("" unified), {} without a cgroup."""
         return self.cgroup.placement.paths if self.cgroup is not None else {}
+
+    def resources(self) -> Mapping[str, Any]:
+        """What the cgroup is to be set to; {} without one.
+
+        A config without device rules is not one that may use every device of the host: the list that everybody may
+        use is in force all the same, as under runc.
+        """
+        if self.cgroup is None:
+            return {}
+        asked: Mapping[str, Any] = self.cgroup.request.resources
+        if self.device_rules and "devices" in self.cgroup.manager.features and not asked.get("devices"):
+            return {**asked, "devices": [{"allow": False, "access": "rwm"}]}
+        return asked
 
     def open_unified(self) -> int:
         """The cgroup to be born in (CLONE_INTO_CGROUP), -1 if there is none; the caller closes it."""
@@ -114,14 +141,32 @@ def choose(
     *,
     cgroup_manager: str = "",
     rdt_manager: str = "",
+    rootless: bool | None = None,
+    unprivileged: bool = False,
 ) -> Backends:
     """Choose the backends that a config needs and let each say where its things will be. Changes nothing.
+
+    Args:
+        registry: the installed plugins.
+        container_id: of the container to be.
+        config: a checked config.
+        networks: what it asks of the network.
+        cgroup_manager: name of the cgroup manager, "" for the default.
+        rdt_manager: name of the Intel RDT manager, "" for the default.
+        rootless: whether the cgroup is made at best effort; None, as runc's "auto": for an ordinary user and for the
+            root of a user namespace.
+        unprivileged: we are one of these.
 
     Raises:
         PluginError: one is needed and not installed, broken or ambiguous.
         ConfigError, Unsupported: a backend cannot give what the config asks.
     """
-    cgroup = _choose_cgroup(registry, container_id, config, cgroup_manager)
+    mode = BEST_EFFORT if (unprivileged if rootless is None else rootless) else REQUIRED
+    device_rules = not (mode == BEST_EFFORT and unprivileged)
+    warnings: list[str] = []
+    if not device_rules:
+        config = _without_device_rules(config, warnings)
+    cgroup = _choose_cgroup(registry, container_id, config, cgroup_manager, mode)
     rdt = _choose_rdt(registry, container_id, config, rdt_manager)
     placed = []
     for request in networks:
@@ -132,10 +177,25 @@ def choose(
         from .networks import check_names
 
         check_names([network.placement for network in placed])
-    return Backends(cgroup, rdt, placed)
+    if cgroup is None:
+        mode = OFF
+    return Backends(cgroup, rdt, placed, cgroup_mode=mode, device_rules=device_rules, warnings=warnings)
 
 
-def _choose_cgroup(registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str) -> Placed | None:
+def _without_device_rules(config: Mapping[str, Any], warnings: list[str]) -> Mapping[str, Any]:
+    """What the rules protect from is not there: in a user namespace no device node can be made."""
+    linux = config.get("linux") or {}
+    resources = linux.get("resources") or {}
+    if not resources.get("devices"):
+        return config
+    warnings.append("linux.resources.devices: left out: device rules need root")
+    kept = {key: value for key, value in resources.items() if key != "devices"}
+    return {**config, "linux": {**linux, "resources": kept}}
+
+
+def _choose_cgroup(
+    registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str, mode: str
+) -> Placed | None:
     linux = config.get("linux") or {}
     resources = linux.get("resources") or {}
     path = linux.get("cgroupsPath") or ""
@@ -143,8 +203,9 @@ def _choose_cgroup(registry: Registry, container_id: str, config: Mapping[str, A
     if not (chosen or path or resources) and name not in registry.names("cgroup_manager"):
         return None  # nothing is asked of a cgroup, and nobody is installed who would make one
     manager: CgroupManager = registry.load("cgroup_manager", name)
-    request = CgroupRequest(container_id, path, resources, config.get("annotations") or {})
-    return _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
+    request = CgroupRequest(container_id, path, resources, config.get("annotations") or {}, mode)
+    placed = _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
+    return placed if placed.placement.paths or mode == REQUIRED else None
 
 
 def _choose_rdt(registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str) -> Placed | None:

@@ -112,6 +112,9 @@ class Container:
         if annotations:
             answer["annotations"] = annotations
         answer["owner"] = ""
+        mode = self._ledger.begin.get("cgroup_mode", "required")
+        if mode != "required":  # so that where root runs it, the state is runc's to the letter
+            answer["cgroupMode"] = mode
         return answer
 
     @property

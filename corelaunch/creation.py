@@ -116,6 +116,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         owner_uid=os.geteuid(),
         namespaces=prepared.plan.new_namespaces,
         keyring=prepared.keyring,
+        cgroup_mode=prepared.backends.cgroup_mode,
     )
     if prepared.edits:
         book.record("edits", edits=[edit.json() for edit in prepared.edits])

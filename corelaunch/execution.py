@@ -39,8 +39,6 @@ def execute(
     pidfd_socket: str = "",
 ) -> Process:
     """Execute ``process`` in a running container; see :meth:`Container.exec`."""
-    for warning in check_process(process):
-        runtime.log("warning", warning)
     terminal = bool(process.get("terminal"))
     if console_socket and not terminal:
         raise ConfigError(
@@ -53,6 +51,8 @@ def execute(
     if io.listening:
         raise UsageError("sockets to listen on are for the init alone", hint="pass them as preserved descriptors")
     config = config_of(container)
+    for warning in check_process(process, config.get("linux")):
+        runtime.log("warning", warning)
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)

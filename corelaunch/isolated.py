@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WRITABLE_BY_OTHERS = 0o022
 _STICKY = 0o1000
+#: How a user namespace shows an owner that it does not map (/proc/sys/kernel/overflowuid).
+_UNMAPPED = 65534
 
 
 def start(directories: list[str], *, packed: bool = False) -> NoReturn:
@@ -62,13 +64,22 @@ def _require_safe(directory: str, seen: set[str]) -> None:
             _fail(f"{path}: {error.strerror}")
         if status.st_mode & _WRITABLE_BY_OTHERS and (path == directory or not status.st_mode & _STICKY):
             _fail(f"{path} is writable by its group or by everybody; root runs code from there: chmod go-w it")
-        if path == directory and status.st_uid not in (0, posix.geteuid()):
+        if path == directory and status.st_uid != 0 and not (status.st_uid == _UNMAPPED and _in_user_namespace()):
             _fail(f"{path} belongs to user {status.st_uid}; root runs code from there: chown it to root")
         if path == "/":
             return
         if path != directory:
             seen.add(path)
         path = path.rpartition("/")[0] or "/"
+
+
+def _in_user_namespace() -> bool:
+    """Whether we are the root of a user namespace only: there the real root's files belong to nobody that is known."""
+    fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(fd, 4096).split() != [b"0", b"0", b"4294967295"]
+    finally:
+        posix.close(fd)
 
 
 def _fail(why: str) -> NoReturn:

@@ -237,11 +237,7 @@ def _send_plan(launch: Launch, process: InitProcess) -> None:
 
 def _at_hooks_point(launch: Launch, init: ProcessHandle) -> None:
     cgroup, rdt = launch.backends.cgroup, launch.backends.rdt
-    resources = (launch.config.get("linux") or {}).get("resources") or {}
-    if cgroup is not None and "devices" in cgroup.manager.features and not resources.get("devices"):
-        # A config without device rules is not one that may use every device of the host: the list that everybody
-        # may use is in force all the same, as under runc.
-        resources = {**resources, "devices": [{"allow": False, "access": "rwm"}]}
+    resources = launch.backends.resources()
     if cgroup is not None and resources:
         launch.call(cgroup, "set_resources", resources)
     if rdt is not None and rdt.request.schemata:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from . import backends as backend_choice
-from .errors import ConfigError
+from .errors import ConfigError, Unsupported
+from .kernel.procfs import in_user_namespace
 from .plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
@@ -61,6 +62,7 @@ def prepare(
     plugins: Sequence[str] = (),
     cgroup_manager: str = "",
     rdt_manager: str = "",
+    rootless: bool | None = None,
     no_pivot: bool = False,
     no_new_keyring: bool = False,
     preserve_fds: int = 0,
@@ -87,6 +89,7 @@ def prepare(
         adjusted = adjustment.adjust_config(registry, lifecycle, container_id, bundle)
         config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
         warnings = [*adjusted.warnings] if edits else warnings
+    user, nested = os.geteuid() != 0, in_user_namespace()
     chosen = backend_choice.choose(
         registry,
         container_id,
@@ -94,6 +97,8 @@ def prepare(
         _network_requests(container_id, networks),
         cgroup_manager=cgroup_manager,
         rdt_manager=rdt_manager,
+        rootless=rootless,
+        unprivileged=user or nested,
     )
     if chosen.networks and not _has_own_network(config):
         raise ConfigError(
@@ -113,11 +118,14 @@ def prepare(
         preserve_fds=preserve_fds,
         listen_fds=listen_fds,
         bundle=bundle.path,
+        unprivileged=user,
+        nested=nested,
+        set_groups=not denies_setgroups(config),
     )
     if plugins:
         plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
         edits = (*edits, *more)
-    warnings = [*warnings, *plan.warnings]
+    warnings = [*warnings, *chosen.warnings, *plan.warnings]
     if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
         warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
@@ -138,6 +146,15 @@ def config_of(container: Container) -> Mapping[str, Any]:
     return config
 
 
+def denies_setgroups(config: Mapping[str, Any]) -> bool:
+    """Whether setgroups(2) must be switched off in the new user namespace: an ordinary user maps his own gid alone."""
+    if os.geteuid() == 0:
+        return False
+    from .spec.id_mappings import maps_own_id_alone
+
+    return maps_own_id_alone((config.get("linux") or {}).get("gidMappings") or (), os.getegid())
+
+
 def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
     """The config's seccomp profile as BPF and flags, None without one."""
     profile = (config.get("linux") or {}).get("seccomp")
@@ -151,6 +168,13 @@ def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
 def _network_requests(container_id: str, networks: Sequence[str | Mapping[str, Any]]) -> Sequence[NetworkRequest]:
     if not networks:
         return ()
+    if os.geteuid() != 0:
+        raise Unsupported(
+            "cannot give the container a network interface",
+            where="networks",
+            why=f"its end on the host needs root, and we are user {os.geteuid()}",
+            hint="share the host's network (no network namespace), or join a namespace that root has prepared",
+        )
     from .networks import requests
 
     return requests(container_id, networks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .container import Container
-from .errors import ContainerExists, ContainerNotFound, CorelaunchError, Unsupported
+from .errors import ContainerExists, ContainerNotFound, CorelaunchError
 from .state.root import StateRoot
 from .trace import Trace
 
@@ -34,6 +34,8 @@ class Runtime:
         root: state root; "" is /run/corelaunch for root, $XDG_RUNTIME_DIR/corelaunch otherwise.
         cgroup_manager: name of the cgroup manager; "" is cgroupfs.
         rdt_manager: name of the Intel RDT manager; "" is resctrl.
+        rootless: whether a cgroup that nothing is asked of may be left out where it cannot be made; None: for an
+            ordinary user and inside a user namespace.
         plugins: names of the lifecycle plugins, in their order; none runs unless it is named.
         log: takes (level, message): debug, info, warning, error.
         trace: collects the time of each step.
@@ -48,6 +50,7 @@ class Runtime:
         *,
         cgroup_manager: str | None = None,
         rdt_manager: str | None = None,
+        rootless: bool | None = None,
         plugins: Sequence[str] = (),
         log: Log | None = None,
         trace: Trace | None = None,
@@ -60,6 +63,7 @@ class Runtime:
         self.plugins = tuple(plugins)
         self._cgroup_manager = cgroup_manager or ""
         self._rdt_manager = rdt_manager or ""
+        self._rootless = rootless
 
     @property
     def registry(self) -> Registry:
@@ -114,8 +118,6 @@ class Runtime:
             ContainerExists: the id is taken; that container is untouched.
             CorelaunchError: any other failure; nothing of the container is left.
         """
-        if os.geteuid() != 0:
-            raise Unsupported("rootless containers are not supported by this release", hint="run as root")
         from .bootstrap.stdio import ProcessIO
 
         io = io or ProcessIO()
@@ -234,6 +236,7 @@ class Runtime:
             plugins=self.plugins,
             cgroup_manager=self._cgroup_manager,
             rdt_manager=self._rdt_manager,
+            rootless=self._rootless,
             no_pivot=no_pivot,
             no_new_keyring=no_new_keyring,
             preserve_fds=preserve_fds,

@@ -180,6 +180,9 @@ class ParentProcess:
 
     def send_plan(self, start_fifo: int, error_fifo: int) -> None:
         """Hand over the sealed plan and what the init needs after the end of sync (-1: not part of it)."""
+        if procfs.denies_setgroups(self.pid):
+            # Its user namespace, new, joined or our own, was made by an ordinary user.
+            self._encoded = self.plan.without_setgroups().encode()
         fd = native.sealed_memfd("corelaunch-plan", self._encoded)
         try:
             flags = (lib.CL_PLAN_START_FIFO if start_fifo >= 0 else 0) | (
@@ -267,14 +270,10 @@ class ParentProcess:
         return bytes(payload)
 
     def _write_mappings(self) -> None:
+        from .id_maps import write_maps
+
         assert self.stage0 is not None
-        for name, text in (("uid_map", self.plan.uid_map), ("gid_map", self.plan.gid_map)):
-            try:
-                procfs.write_id_map(self.stage0.pid, name, text or "")
-            except OSError as error:
-                raise KernelError.of(
-                    "cannot write id mapping", error, where=name, hint="see user_namespaces(7)"
-                ) from error
+        write_maps(self.stage0, self.plan.uid_map or "", self.plan.gid_map or "")
 
     def _identify(self, fd: int) -> ProcessHandle:
         pid = pidfd.pid_of(fd)

@@ -72,6 +72,7 @@ class Call:
             settings["root"],
             cgroup_manager=settings["cgroup-manager"],
             rdt_manager=settings["rdt-manager"],
+            rootless={"true": True, "false": False}.get(settings["rootless"]),
             plugins=settings["plugin"],
             log=self.log.write,
         )

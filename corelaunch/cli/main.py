@@ -10,7 +10,7 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, Unsupported, UsageError
+from ..errors import CorelaunchError, UsageError
 from ..log import Log
 from .command import Call
 from .options import FLAG, LIST, Option, parse
@@ -47,7 +47,7 @@ GLOBAL_OPTIONS = (
     Option("log-format", "format of the log: text or json", default="text"),
     Option("root", "state root (default: /run/corelaunch, or $XDG_RUNTIME_DIR/corelaunch for a user)", metavar="dir"),
     Option("systemd-cgroup", 'as --cgroup-manager systemd; cgroupsPath is then "slice:prefix:name"', FLAG),
-    Option("rootless", "ignore cgroup permission errors: true, false or auto", default="auto"),
+    Option("rootless", "leave a cgroup out that cannot be made and need not be: true, false or auto", default="auto"),
     Option("cgroup-manager", "plugin that makes cgroups", metavar="name"),
     Option("rdt-manager", "plugin that makes Intel RDT groups", metavar="name"),
     Option("plugin", "lifecycle plugin to call (repeatable)", LIST, metavar="name"),
@@ -157,8 +157,6 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse global options that contradict each other; fold ``--systemd-cgroup`` into ``--cgroup-manager``."""
     if settings["rootless"] not in ("true", "false", "auto"):
         raise UsageError("invalid --rootless", where=settings["rootless"], hint="use true, false or auto")
-    if settings["rootless"] == "true":
-        raise Unsupported("--rootless=true is not supported yet", why="cgroup errors are never ignored in this release")
     if settings["systemd-cgroup"]:
         if settings["cgroup-manager"] not in ("", "systemd"):
             raise UsageError("--systemd-cgroup contradicts --cgroup-manager", where=settings["cgroup-manager"])

@@ -39,6 +39,7 @@ def as_json(prepared: Prepared) -> dict[str, Any]:
         "warnings": list(prepared.warnings),
         "lifecycle": [{"name": name, "distribution": made_by} for name, made_by in prepared.lifecycle],
         "edits": [edit.json() for edit in prepared.edits],
+        "cgroupMode": prepared.backends.cgroup_mode,
         "backends": [_backend(placed) for placed in prepared.backends],
         "operations": [operation.json() for operation in prepared.plan.operations],
     }
@@ -49,6 +50,7 @@ def as_text(prepared: Prepared) -> Iterator[str]:
     yield f"container {prepared.container_id}"
     yield f"  bundle  {prepared.bundle}"
     yield f"  rootfs  {prepared.rootfs}"
+    yield f"  cgroup  {prepared.backends.cgroup_mode}"
     for warning in prepared.warnings:
         yield f"  warning {warning}"
     if prepared.lifecycle:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-#: The members in runc's order; annotations only if there are any.
-MEMBERS = ("ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner")
+#: The members in runc's order; annotations only if there are any. Ours is the last, there if it is not "required".
+MEMBERS = ("ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner", "cgroupMode")
 
 
 def ordered(state: Mapping[str, Any]) -> dict[str, Any]:

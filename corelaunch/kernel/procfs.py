@@ -90,6 +90,16 @@ def write_id_map(pid: int, name: str, text: str) -> None:
         os.close(fd)
 
 
+def denies_setgroups(pid: int) -> bool:
+    """Whether setgroups(2) is switched off in the user namespace of a process (user_namespaces(7))."""
+    return _read(f"/proc/{pid}/setgroups") == "deny\n"
+
+
+def in_user_namespace() -> bool:
+    """Whether we are in another user namespace than the first, whose map is of all ids."""
+    return _read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third on: the second, the command, may hold blanks and brackets."""
     text = _read(f"/proc/{pid}/stat")

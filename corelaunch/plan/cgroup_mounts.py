@@ -70,6 +70,7 @@ def _v1(
         lib.CL_OP_MOUNT, "tmpfs", "tmpfs", destination, ("mode=755",), numbers=(_HARDENED, options.propagation, 1)
     )
     links: list[tuple[str, str]] = []
+    left_out: list[str] = []
     for hierarchy in hierarchies:
         name = basename(hierarchy.mountpoint)
         target = f"{destination}/{name}"
@@ -79,17 +80,19 @@ def _v1(
             own = next((facts.cgroup_paths[one] for one in hierarchy.controllers if one in facts.cgroup_paths), "")
             if not own:
                 # Binding what we have, the cgroup of the runtime, would show the container its host.
-                warnings.append(f"{where}: {name} is left out: the container has no cgroup in that hierarchy")
+                left_out.append(name)
                 continue
             yield _own(own, target, options, facts)
         if "," in name:
             links += [(name, f"{destination}/{controller}") for controller in name.split(",")]
+    if left_out:
+        warnings.append(f"{where}: left out, as the container has no cgroup there: {', '.join(left_out)}")
     for points_to, path in links:
         yield Operation(lib.CL_OP_SYMLINK, points_to, path)
 
 
 def _own(source: str, target: str, options: MountOptions, facts: Facts) -> Operation:
-    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.in_user_namespace else 0)
+    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.sources_from_parent else 0)
     numbers = (options.attributes, options.tree_attributes, options.propagation)
     return Operation(lib.CL_OP_BIND, "", source, target, flags=flags, numbers=numbers)
 

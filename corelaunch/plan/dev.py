@@ -122,10 +122,11 @@ class DevicePlan:
         yield from self._make(self._late, 0, 0)
         for path, target in self._links:
             yield Operation(lib.CL_OP_SYMLINK, target, path)
-        if self._facts.in_user_namespace:
+        if self._facts.binds_nodes:
+            flags = lib.CL_FLAG_FROM_PARENT if self._facts.sources_from_parent else 0
             for node in (*self._held, *self._late):
                 if not stat.S_ISFIFO(node.mode):
-                    yield Operation(lib.CL_OP_BIND, "", node.path, node.path, flags=lib.CL_FLAG_FROM_PARENT)
+                    yield Operation(lib.CL_OP_BIND, "", node.path, node.path, flags=flags)
 
     def _make(self, found: Iterable[Node], flags: int, cut: int) -> Iterator[Operation]:
         seen: set[str] = set()
@@ -135,7 +136,7 @@ class DevicePlan:
                 if directory not in seen:
                     seen.add(directory)
                     yield Operation(lib.CL_OP_DIRECTORY, directory, flags=flags, numbers=(0o755,))
-            if self._facts.in_user_namespace and not stat.S_ISFIFO(node.mode):
+            if self._facts.binds_nodes and not stat.S_ISFIFO(node.mode):
                 yield Operation(lib.CL_OP_FILE, path, flags=flags, numbers=(0o644,))
             else:
                 numbers = (node.mode, node.major << 32 | node.minor, node.uid << 32 | node.gid)

@@ -25,11 +25,25 @@ class Facts(Record):
     hierarchies: Sequence[Hierarchy] | None
     #: The kernel has /proc/kcore, so /dev gets its "core" link.
     kcore: bool
+    #: The parent is an ordinary user: it may clone no mount (open_tree(2)), so the init opens each source itself.
+    unprivileged: bool = False
+    #: The parent is in a user namespace itself: nowhere inside can a device node be made.
+    nested: bool = False
 
     @property
     def in_user_namespace(self) -> bool:
         """The init is root only of its own user namespace: it cannot mknod, nor reach every path of the host."""
         return bool(self.new_namespaces & CLONE_NEWUSER)
+
+    @property
+    def binds_nodes(self) -> bool:
+        """Device nodes are bound from the host: the kernel refuses mknod to all but the first root."""
+        return self.in_user_namespace or self.nested
+
+    @property
+    def sources_from_parent(self) -> bool:
+        """The parent reaches paths of the host that the init does not, and can hand them in."""
+        return self.in_user_namespace and not self.unprivileged
 
     @property
     def in_cgroup_namespace(self) -> bool:

@@ -38,6 +38,9 @@ def init_plan(
     bundle: str = "",
     hierarchies: Sequence[Hierarchy] | None = None,
     kcore: bool | None = None,
+    unprivileged: bool = False,
+    nested: bool = False,
+    set_groups: bool = True,
 ) -> Plan:
     """Plan the init of a container.
 
@@ -56,6 +59,9 @@ def init_plan(
         bundle: directory that relative bind sources start from.
         hierarchies: the host's cgroup hierarchies; None: looked up if the config mounts cgroups.
         kcore: the kernel has /proc/kcore; None: looked up.
+        unprivileged: the parent is an ordinary user, who can hand in no mount sources.
+        nested: the parent is in a user namespace itself.
+        set_groups: supplementary groups may be set; False where the new user namespace denies setgroups(2).
 
     Raises:
         ConfigError, Unsupported: the config asks what cannot be planned.
@@ -70,7 +76,7 @@ def init_plan(
     if kcore is None:
         kcore = _exists("/proc/kcore")
     warnings: list[str] = []
-    facts = Facts(new, bundle, cgroup_paths, hierarchies, kcore)
+    facts = Facts(new, bundle, cgroup_paths, hierarchies, kcore, unprivileged, nested)
     mounts = MountPlan(config, facts, warnings)
     process: Mapping[str, Any] = config["process"]
     linux: Mapping[str, Any] = config.get("linux") or {}
@@ -85,7 +91,7 @@ def init_plan(
         process,
         process.get("capabilities") or {},
         seccomp=seccomp,
-        set_groups=True,
+        set_groups=set_groups,
         preserve_fds=preserve_fds,
         wait_start=wait_start,
         listen_fds=listen_fds,
@@ -99,6 +105,7 @@ def init_plan(
         rlimits=rlimits(process),
         oom_score_adj=process.get("oomScoreAdj"),
         time_offsets=linux.get("timeOffsets") or {},
+        deny_setgroups=own_user and not set_groups,
         has_console=terminal,
         warnings=tuple(warnings),
     )
@@ -117,7 +124,7 @@ def _until_mounts(linux: Mapping[str, Any], rootfs: str, facts: Facts, keyring: 
         # One mount that stays shared is enough for ours to appear on the host.
         propagation |= MS_REC
     yield Operation(lib.CL_OP_HOST_PROPAGATION, numbers=(propagation,))
-    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.in_user_namespace else 0)
+    flags = lib.CL_FLAG_RECURSIVE | (lib.CL_FLAG_FROM_PARENT if facts.sources_from_parent else 0)
     yield Operation(lib.CL_OP_ROOTFS, rootfs, flags=flags)
 
 

@@ -114,7 +114,7 @@ class MountPlan:
         if options.superblock:
             self._warnings.append(f"{where}.options: {', '.join(options.superblock)}: means nothing for a bind")
         flags = _proc_flag(destination) | (lib.CL_FLAG_RECURSIVE if options.recursive else 0)
-        if self._facts.in_user_namespace:
+        if self._facts.sources_from_parent:
             flags |= lib.CL_FLAG_FROM_PARENT
         numbers = (options.attributes, options.tree_attributes, options.propagation)
         return Operation(lib.CL_OP_BIND, "", source, destination, flags=flags, numbers=numbers)

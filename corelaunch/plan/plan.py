@@ -6,13 +6,12 @@ from ..errors import ConfigError, ProtocolError
 from ..kernel.native import lib
 from ..records import Record
 from .encode import BOOTSTRAP, encode
+from .operation import Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
-
-    from .operation import Operation
 
 
 class Plan(Record):
@@ -30,6 +29,8 @@ class Plan(Record):
     oom_score_adj: int | None = None
     #: {"monotonic": {"secs": …, "nanosecs": …}, "boottime": …} of a new time namespace (time_namespaces(7)).
     time_offsets: Mapping[str, Mapping[str, int]] = {}
+    #: setgroups(2) is switched off in the new user namespace: else an ordinary user may not write its gid_map.
+    deny_setgroups: bool = False
     #: The container's process has a pseudo terminal.
     has_console: bool = False
     #: process.execCPUAffinity of an exec: "initial" and "final" CPU lists.
@@ -62,6 +63,8 @@ class Plan(Record):
             flags |= lib.CL_BOOT_OOM_SCORE_ADJ
         if join_types:
             flags |= lib.CL_BOOT_NON_DUMPABLE
+        if self.deny_setgroups:
+            flags |= lib.CL_BOOT_NO_SETGROUPS
         if self.time_offsets:
             flags |= lib.CL_BOOT_TIME_OFFSETS
         monotonic = self.time_offsets.get("monotonic") or {}
@@ -77,6 +80,16 @@ class Plan(Record):
             monotonic.get("nanosecs") or 0,
             boottime.get("secs") or 0,
             boottime.get("nanosecs") or 0,
+        )
+
+    def without_setgroups(self) -> Plan:
+        """This plan for a process that may not call setgroups(2), because its user namespace denies it.
+
+        Raises:
+            ConfigError: the process is to have supplementary groups.
+        """
+        return self.replace(  # type: ignore[no-any-return]
+            operations=tuple(one if one.code != lib.CL_OP_USER else _without_groups(one) for one in self.operations)
         )
 
     def source(self, index: int) -> tuple[str, bool]:
@@ -109,3 +122,16 @@ class Plan(Record):
             "terminal": self.has_console,
             "warnings": list(self.warnings),
         }
+
+
+def _without_groups(user: Operation) -> Operation:
+    if user.blob:
+        from ..spec.rootless import GROUPS_HINT
+
+        raise ConfigError(
+            "cannot set any additional groups in a rootless container",
+            where="process.user.additionalGids",
+            why="setgroups is denied in its user namespace",
+            hint=GROUPS_HINT,
+        )
+    return Operation(user.code, flags=user.flags & ~lib.CL_FLAG_SET_GROUPS, numbers=user.numbers)

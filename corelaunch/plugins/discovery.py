@@ -60,6 +60,10 @@ def find(directories: Sequence[str]) -> list[EntryPoint]:
     return found
 
 
+#: How a user namespace shows an owner that it does not map, as the real root (/proc/sys/kernel/overflowuid).
+_UNMAPPED = 65534
+
+
 def check_trusted(path: str) -> None:
     """Refuse, for root, a file or directory that somebody else could have written.
 
@@ -70,13 +74,21 @@ def check_trusted(path: str) -> None:
         return
     for one in (path, os.path.dirname(path)):
         found = os.stat(one or ".")
-        if found.st_uid != 0 or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+        if not _is_roots(found.st_uid) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
             raise PluginError(
                 "plugin refused",
                 where=one,
                 why="it belongs to, or can be written by, somebody other than root",
                 hint="chown root and chmod go-w, or install it with pip as root",
             )
+
+
+def _is_roots(uid: int) -> bool:
+    if uid != _UNMAPPED:
+        return uid == 0
+    from ..kernel import procfs
+
+    return procfs.in_user_namespace()
 
 
 def check_code(entry: EntryPoint, module: str) -> None:

@@ -10,7 +10,7 @@ import os
 from . import hooks, linux, mounts, process
 from .fields import boolean, ignored, mapping, string, table, wrong_type
 from .findings import Findings
-from .id_mappings import maps
+from .id_mappings import check_mount_ids, check_user, maps
 from .namespaces import add_namespace, with_article
 from .sysctl import path_of, refusal
 
@@ -63,6 +63,10 @@ def _check(config: Mapping[str, Any], bundle: Bundle | None, findings: Findings)
         process.check_labels(config["process"], _PROCESS, findings)
         mounts.check_sources(config.get("mounts") or (), ((), "mounts"), findings)
         _rootfs(bundle, findings)
+        if os.geteuid() != 0:
+            from . import rootless
+
+            rootless.check(config, os.geteuid(), os.getegid(), findings)
 
 
 def _version(value: Any, where: Where, findings: Findings) -> None:
@@ -139,17 +143,8 @@ def _user_namespace(
             findings.refuse(where, "id 0 of the container must be mapped: its init begins as root")
     if findings.errors or "user" not in own:
         return
-    user: Mapping[str, Any] = config["process"].get("user") or {}
-    inside: Where = (_PROCESS, "user")
-    ids: list[tuple[Where, int, str]] = [
-        ((inside, "uid"), user.get("uid") or 0, "uidMappings"),
-        ((inside, "gid"), user.get("gid") or 0, "gidMappings"),
-    ]
-    groups: Where = (inside, "additionalGids")
-    ids += [((groups, index), group, "gidMappings") for index, group in enumerate(user.get("additionalGids") or ())]
-    for where, number, member in ids:
-        if not maps(section[member], number):
-            findings.refuse(where, f"{number} is not in linux.{member}", "map it, or choose another")
+    check_user(config["process"], section, _PROCESS, findings)
+    check_mount_ids(config, ((), "mounts"), findings)
 
 
 def _sysctl(key: str, value: str, own: Sequence[str], findings: Findings) -> None:

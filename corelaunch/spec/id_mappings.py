@@ -20,6 +20,41 @@ def maps(mappings: Sequence[Mapping[str, int]], inside: int) -> bool:
     return any(one["containerID"] <= inside < one["containerID"] + one["size"] for one in mappings)
 
 
+def maps_own_id_alone(mappings: Sequence[Mapping[str, int]], own_id: int) -> bool:
+    """Whether ``own_id`` of the host is all that is mapped: what an ordinary user may write without a helper."""
+    return len(mappings) == 1 and mappings[0]["size"] == 1 and mappings[0]["hostID"] == own_id
+
+
+def check_user(process: Mapping[str, Any], linux: Mapping[str, Any], where: Where, findings: Findings) -> None:
+    """Refuse ids of a process that its user namespace does not have. ``where`` is the process."""
+    user: Mapping[str, Any] = process.get("user") or {}
+    inside: Where = (where, "user")
+    ids: list[tuple[Where, int, str]] = [
+        ((inside, "uid"), user.get("uid") or 0, "uidMappings"),
+        ((inside, "gid"), user.get("gid") or 0, "gidMappings"),
+    ]
+    groups: Where = (inside, "additionalGids")
+    ids += [((groups, index), group, "gidMappings") for index, group in enumerate(user.get("additionalGids") or ())]
+    for place, number, member in ids:
+        if linux.get(member) and not maps(linux[member], number):
+            findings.refuse(place, f"{number} is not in linux.{member}", "map it, or choose another")
+
+
+def check_mount_ids(config: Mapping[str, Any], where: Where, findings: Findings) -> None:
+    """Refuse ``uid=`` and ``gid=`` of mounts that the user namespace does not have: the kernel would say EINVAL."""
+    linux = config.get("linux") or {}
+    for index, mount in enumerate(config.get("mounts") or ()):
+        words = [part for option in mount.get("options") or () for part in option.split(",")]
+        if mount.get("type") == "overlay" or "bind" in words or "rbind" in words:
+            continue
+        for word in words:
+            name, _, number = word.partition("=")
+            member = {"uid": "uidMappings", "gid": "gidMappings"}.get(name)
+            if member and number.isdecimal() and not maps(linux.get(member) or (), int(number)):
+                why = f'"{word}": {number} is not in linux.{member}'
+                findings.refuse(((where, index), "options"), why, "map it, or leave the option out")
+
+
 def _line(one: Any, where: Where, findings: Findings) -> None:
     for member in ("containerID", "hostID"):
         if one[member] + one["size"] > U32:

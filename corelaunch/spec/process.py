@@ -9,6 +9,7 @@ from .bundle import read_object
 from .capabilities import BITS, SETS
 from .fields import absolute, array, boolean, ignored, integer, string, strings, table, u16, u64, word
 from .findings import Findings
+from .id_mappings import check_user
 from .rlimits import NUMBERS
 
 TYPE_CHECKING = False
@@ -35,8 +36,12 @@ def load_process(path: str) -> dict[str, Any]:
         raise ConfigError("process file not found", where=path) from None
 
 
-def check_process(process: Mapping[str, Any]) -> list[str]:
+def check_process(process: Mapping[str, Any], linux: Mapping[str, Any] | None = None) -> list[str]:
     """Check a process that is to join a container; returns warnings.
+
+    Args:
+        process: the process object.
+        linux: that of the container's config, to know the ids of its user namespace.
 
     Raises:
         ConfigError, Unsupported: the first thing that is wrong, with its path in the object.
@@ -44,6 +49,7 @@ def check_process(process: Mapping[str, Any]) -> list[str]:
     findings = Findings("process")
     check(process, (), findings)
     check_labels(process, (), findings)
+    check_user(process, linux or {}, (), findings)
     return findings.warnings
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 
 from ..errors import ContainerExists, ContainerNotFound, CorelaunchError, InvalidId, KernelError
+from ..kernel import procfs
 
 DEFAULT_ROOT = "/run/corelaunch"
 
@@ -35,12 +36,14 @@ def check_id(container_id: str) -> str:
 def default_root() -> str:
     """Where state is kept when nobody says: /run/corelaunch for root, the user's runtime directory otherwise.
 
+    An XDG_RUNTIME_DIR that is empty is one that is not set: engines set it so.
+
     Raises:
         CorelaunchError: an ordinary user without XDG_RUNTIME_DIR; /tmp would be open to others, so it is no answer.
     """
-    if os.geteuid() == 0:
-        return DEFAULT_ROOT
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() == 0 and not (runtime_dir and _is_an_ordinary_user_outside()):
+        return DEFAULT_ROOT
     if not runtime_dir:
         raise CorelaunchError(
             "no state root",
@@ -48,6 +51,11 @@ def default_root() -> str:
             hint="set it, or give --root a directory that only you can write",
         )
     return os.path.join(runtime_dir, "corelaunch")
+
+
+def _is_an_ordinary_user_outside() -> bool:
+    """Whether we, root, are so in a user namespace only, and were not somebody's root before (as runc decides it)."""
+    return os.environ.get("USER") != "root" and procfs.in_user_namespace()
 
 
 class StateRoot:
@@ -59,6 +67,7 @@ class StateRoot:
 
     def __init__(self, path: str = "") -> None:
         self.path = os.path.abspath(path or default_root())
+        self._in_runtime_dir = not path and self.path != DEFAULT_ROOT
         if self.path == "/":
             raise CorelaunchError("cannot use / as the state root", hint="give --root a directory of its own")
 
@@ -77,7 +86,7 @@ class StateRoot:
         except FileNotFoundError:
             try:
                 os.makedirs(self.path, 0o700, exist_ok=True)
-                if os.geteuid() != 0:
+                if self._in_runtime_dir:
                     # The sticky bit keeps cleaners of the runtime directory away (XDG base directory spec).
                     os.chmod(self.path, 0o1700)
                 found = os.lstat(self.path)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+import rootless_host
 
 from corelaunch.runtime import Runtime
 from corelaunch.testing import bundles
@@ -65,3 +71,23 @@ class Output:
 @pytest.fixture
 def output() -> Output:
     return Output()
+
+
+@pytest.fixture(scope="session")
+def user() -> Iterator[rootless_host.User]:
+    """An ordinary user, and a directory that he can reach (pytest's own are root's alone)."""
+    directory = Path(tempfile.mkdtemp(prefix="cl-rl-", dir="/tmp"))
+    directory.chmod(0o755)
+    made = rootless_host.User(f"cl-rl-{os.getpid()}", directory)
+    try:
+        made.own(bundles.make_rootfs(made.home / "rootfs"))
+        yield made
+    finally:
+        made.remove()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def installed(user: rootless_host.User) -> str:
+    """A corelaunch that the user can run and not write."""
+    return rootless_host.installation(user.home.parent / "installed")

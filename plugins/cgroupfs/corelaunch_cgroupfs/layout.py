@@ -27,16 +27,18 @@ def place(request: CgroupRequest) -> CgroupPlacement:
     inner = inner_path(request.path, request.container_id)
     if request.mode == "off":
         return CgroupPlacement({}, {"inner": inner})
+    if request.mode == "best-effort":
+        from .delegated import place_delegated
+
+        return place_delegated(request, inner)
     paths: dict[str, str] = {}
     rooted = True
     for hierarchy in cgroup_hierarchies():
         directory = hierarchy.mountpoint.rstrip("/") + inner
-        if request.mode == "best-effort" and not os.access(existing_parent(directory), os.W_OK):
-            continue
         rooted = rooted and hierarchy.root == "/"
         for controller in hierarchy.controllers or ("",):
             paths[controller] = directory
-    if not paths and request.mode == "required":
+    if not paths:
         raise Unsupported("cannot make a cgroup", where="/proc/self/mountinfo", why="no cgroup hierarchy is mounted")
     # The inner path is what /proc/PID/cgroup shows, if what is mounted is the root of the hierarchy.
     return CgroupPlacement(paths, {"inner": inner} if rooted else {})

@@ -43,29 +43,37 @@ def check(placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         Unsupported: the controller is not there, or belongs to the other version of cgroups.
     """
     paths = placement.paths
-    if not resources or not paths:
-        if resources and not all(value in UNSET for value in resources.values()):
-            _refuse("", "there is no cgroup (rootless, and none is delegated)")
+    if not resources:
         return
-    v1 = set(paths) != {""}
+    refused: Mapping[str, str] = placement.extra.get("refused") or {}
+    if not paths and not refused:
+        if not all(value in UNSET for value in resources.values()):
+            _refuse("", "the container has no cgroup")
+        return
+    v1 = set(paths) | set(refused) != {""}
     if v1:
-        _check_v1(paths, resources)
+        _check_v1(paths, refused, resources)
     else:
         _check_v2(resources)
+        if refused and not all(value in UNSET for value in resources.values()):
+            section = next(key for key, value in resources.items() if value not in UNSET)
+            _missing(section, section, refused, "")
 
 
-def _check_v1(paths: Mapping[str, str], resources: Mapping[str, Any]) -> None:
+def _check_v1(paths: Mapping[str, str], refused: Mapping[str, str], resources: Mapping[str, Any]) -> None:
     if resources.get("unified"):
         _refuse("unified", "this host has cgroup v1 hierarchies, and the names of cgroup v2 mean nothing to them")
     for section, key, _ in asked(resources):
         for known, its_key, controller in _CONTROLLERS:
             if section == known and its_key in (key, "*"):
                 if controller not in paths:
-                    _refuse(f"{section}.{key}", f"no cgroup hierarchy of the controller {controller} is mounted")
+                    _missing(f"{section}.{key}", controller, refused, controller)
                 break
     if resources.get("devices") and "devices" not in paths:
-        _refuse("devices", "no cgroup hierarchy of the controller devices is mounted")
+        _missing("devices", "devices", refused, "devices")
     if resources.get("hugepageLimits") and "hugetlb" not in paths and not _unified_has(paths, "hugetlb"):
+        if "hugetlb" in refused:
+            _missing("hugepageLimits", "hugetlb", refused, "hugetlb")
         _refuse("hugepageLimits", "this host has no controller hugetlb")
 
 
@@ -113,6 +121,16 @@ def _unified_has(paths: Mapping[str, str], controller: str) -> bool:
         return False
     with open(f"{directory}/cgroup.controllers", encoding="ascii") as file:
         return controller in file.read().split()
+
+
+def _missing(key: str, controller: str, refused: Mapping[str, str], hierarchy: str) -> None:
+    """Refuse a property whose controller has no place: its hierarchy is not mounted, or not delegated to us."""
+    if hierarchy not in refused:
+        _refuse(key, f"no cgroup hierarchy of the controller {controller} is mounted")
+    from .delegated import HINT
+
+    why = f"the controller {controller} is not delegated: user {os.geteuid()} may not write to {refused[hierarchy]}"
+    _refuse(key, why, HINT)
 
 
 def _refuse(key: str, why: str, hint: str = "") -> None:

@@ -90,6 +90,13 @@ def test_the_engines_command_lines_become_these_calls(cli: Cli, tmp_path: Path, 
     assert runtime.calls == calls
 
 
+@pytest.mark.parametrize(("word", "value"), [("true", True), ("false", False), ("auto", None)])
+def test_rootless_reaches_the_runtime(cli: Cli, word: str, value: bool | None) -> None:
+    runtime = FakeRuntime("one")
+    assert cli(f"--rootless={word}", "state", "one", runtime=runtime).code == 0
+    assert runtime.made_with["rootless"] is value
+
+
 def test_global_options_reach_the_runtime(cli: Cli) -> None:
     runtime = FakeRuntime("one")
     line = "--root /R --cgroup-manager scope --rdt-manager resctrl --plugin a --plugin b state one"
@@ -99,6 +106,7 @@ def test_global_options_reach_the_runtime(cli: Cli) -> None:
         "root": "/R",
         "cgroup_manager": "scope",
         "rdt_manager": "resctrl",
+        "rootless": None,
         "plugins": ("a", "b"),
     }
 
@@ -213,7 +221,6 @@ def test_exec_fails_with_255(cli: Cli) -> None:
         ("--log-format xml state x", "invalid log-format: xml"),
         ("--log /nonexistent/log state x", "cannot open the log file: /nonexistent/log: no such file or directory"),
         ("--rootless=perhaps state x", "invalid --rootless: perhaps"),
-        ("--rootless=true state x", "--rootless=true is not supported yet"),
         ("list --format xml", "invalid format option: xml"),
         ("kill one FOO", 'unknown signal "FOO"'),
         ("run --console-socket /s one", "cannot use console socket if runc will not detach or allocate tty"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from corelaunch.errors import ContainerExists, ContainerNotFound, CorelaunchError, InvalidId
+from corelaunch.kernel import procfs
 from corelaunch.state.root import StateRoot, check_id
 
 
@@ -37,6 +39,39 @@ def test_a_root_that_is_a_symlink_is_refused(tmp_path: Path) -> None:
 def test_a_missing_root_is_made_private(tmp_path: Path) -> None:
     StateRoot(str(tmp_path / "a" / "b")).prepare()
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("uid", "in_user_namespace", "environment", "root"),
+    [
+        (0, False, {"XDG_RUNTIME_DIR": "/run/user/0", "USER": "root"}, "/run/corelaunch"),
+        (0, False, {"XDG_RUNTIME_DIR": "/x"}, "/run/corelaunch"),
+        (0, True, {"XDG_RUNTIME_DIR": "/x"}, "/x/corelaunch"),
+        (0, True, {"XDG_RUNTIME_DIR": "/x", "USER": "me"}, "/x/corelaunch"),
+        (0, True, {"XDG_RUNTIME_DIR": "/x", "USER": "root"}, "/run/corelaunch"),
+        (0, True, {"XDG_RUNTIME_DIR": ""}, "/run/corelaunch"),
+        (0, True, {}, "/run/corelaunch"),
+        (1000, False, {"XDG_RUNTIME_DIR": "/x", "USER": "root"}, "/x/corelaunch"),
+    ],
+)
+def test_the_state_root_is_where_runc_would_have_its_own(
+    monkeypatch: pytest.MonkeyPatch, uid: int, in_user_namespace: bool, environment: dict[str, str], root: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(procfs, "in_user_namespace", lambda: in_user_namespace)
+    monkeypatch.setattr(os, "environ", environment)
+    assert StateRoot().path == root
+
+
+@pytest.mark.parametrize("environment", [{}, {"XDG_RUNTIME_DIR": ""}])
+def test_a_user_without_a_runtime_directory_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "environ", environment)
+    with pytest.raises(CorelaunchError, match=r"no state root.*XDG_RUNTIME_DIR is not set") as raised:
+        StateRoot()
+    assert "--root" in str(raised.value)
 
 
 def test_slash_is_no_state_root() -> None:

@@ -1,0 +1,85 @@
+"""Best effort: the cgroup of whoever may not write everywhere (an ordinary user, the root of a user namespace).
+
+It is made in those hierarchies where somebody with the right has delegated a directory to us (cgroups(7), "Cgroup
+delegation"), and left out in the others. What is asked of a controller that is left out is refused by ``needs``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from corelaunch.api import CgroupPlacement, Unsupported, cgroup_hierarchies, cgroups_of
+
+from .layout import existing_parent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from corelaunch.api import CgroupRequest
+
+#: What to do about a cgroup that we may not make.
+HINT = "have root delegate a cgroup (mkdir DIR; chown -R USER DIR) and name one below it in linux.cgroupsPath"
+
+
+def place_delegated(request: CgroupRequest, inner: str) -> CgroupPlacement:
+    """The directories that we may make. ``inner``: the asked path, or the default one, as an absolute path.
+
+    Without an absolute ``cgroupsPath`` they are below our own cgroup in each hierarchy, as with runc: that is what a
+    service manager delegates.
+
+    Raises:
+        Unsupported: a path is asked for, and we may make it nowhere.
+    """
+    own = _own_cgroups()
+    paths: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for hierarchy in cgroup_hierarchies():
+        mount = hierarchy.mountpoint.rstrip("/")
+        ours = mount + _below(own.get(",".join(sorted(hierarchy.controllers)), "/"), hierarchy.root)
+        directory = (mount if request.path.startswith("/") else ours.rstrip("/")) + inner
+        obstacle = _obstacle(directory, ours, mount, v2=hierarchy.version == 2)
+        for controller in hierarchy.controllers or ("",):
+            (refused if obstacle else paths)[controller] = obstacle or directory
+    if request.path and not paths:
+        raise Unsupported(
+            "cannot make the cgroup",
+            where="linux.cgroupsPath",
+            why=f"{request.path!r}: user {os.geteuid()} may not write to {_named(refused.values())}",
+            hint=HINT,
+        )
+    # Each hierarchy has a path of its own, so none is told to /proc/PID/cgroup by one name ("inner").
+    return CgroupPlacement(paths, {"refused": refused})
+
+
+def _obstacle(directory: str, ours: str, mount: str, *, v2: bool) -> str:
+    """The path that we may not write to and would have to, "" if there is none."""
+    parent = existing_parent(directory)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return parent
+    if v2:
+        # Who moves a process needs write access to cgroup.procs of the nearest cgroup that has both ends below it.
+        common = os.path.commonpath((parent, ours))
+        procs = f"{common if common.startswith(mount) else mount}/cgroup.procs"
+        if not os.access(procs, os.W_OK):
+            return procs
+    return ""
+
+
+def _own_cgroups() -> dict[str, str]:
+    """Sorted controllers ("" for v2) -> path of our own cgroup."""
+    return {",".join(sorted(filter(None, names.split(",")))): path for names, path in cgroups_of("self").items()}
+
+
+def _below(path: str, root: str) -> str:
+    """A path of /proc/self/cgroup as seen below a mount of ``root``; "" where it does not lie below."""
+    if root == "/":
+        return path.rstrip("/")
+    return path[len(root) :].rstrip("/") if f"{path}/".startswith(f"{root}/") else ""
+
+
+def _named(paths: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(paths))
+    if not distinct:
+        return "a cgroup hierarchy: none is mounted"
+    return distinct[0] + (f" (nor to {len(distinct) - 1} others)" if len(distinct) > 1 else "")
