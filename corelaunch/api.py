@@ -290,6 +290,18 @@ class NetworkPlacement(Record):
     container_name: str = ""
     #: The strategy's options, checked and completed; JSON values only.
     options: Mapping[str, Any] = {}
+    #: Name of a link on the host that several containers share (a bridge), "" if there is none.
+    shared_name: str = ""
+    #: Addresses that the interface will have, as far as they are known: ``"10.0.0.2/24"``, ``"fd00::2/64"``.
+    addresses: Sequence[str] = []
+    #: Parameters of the container's network namespace that core writes inside, as in linux.sysctl; all below net.
+    sysctl: Mapping[str, str] = {}
+    #: What core writes into the container's /etc/resolv.conf (resolv.conf(5)): addresses, domains, options.
+    nameservers: Sequence[str] = []
+    search: Sequence[str] = []
+    resolver_options: Sequence[str] = []
+    #: More lines of the container's /etc/hosts (hosts(5)): ``"ADDRESS NAME"``.
+    hosts: Sequence[str] = []
 
 
 class LaunchContext:
@@ -484,7 +496,8 @@ class RdtManager(Backend):
 class NetworkStrategy(Backend):
     """Gives a container an interface of one type.
 
-    Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``stats``, ``attach``.
+    Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``name``, ``accept-ra``, ``dns`` (options of the same words),
+    ``bridge`` (the host's end is a port of a bridge that containers share), ``stats``, ``attach``.
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """

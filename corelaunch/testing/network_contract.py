@@ -9,8 +9,9 @@ Or without a line of code: ``pytest --corelaunch-contract network_strategy:NAME`
 renamed only after a release that warns. Root is needed; the host's own network is not touched (network_host.py).
 
 A feature brings options of the same word, so that all strategies are asked alike: ``addresses`` means ``address``
-(CIDR, several by comma), ``routes`` means ``route`` (``DESTINATION via GATEWAY``) and ``gateway``, ``mtu`` and ``mac``
-mean ``mtu`` and ``mac``.
+(CIDR, several by comma), ``routes`` means ``route`` (``DESTINATION via GATEWAY``) and ``gateway``, ``dns`` means
+``dns``, ``search``, ``dns-option`` and ``add-host``, ``bridge`` means ``bridge`` and ``bridge-address``; ``mtu``,
+``mac``, ``name`` and ``accept-ra`` mean the option of that name.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from corelaunch.api import NetworkStrategy
 
 from .host import host_lacks
 from .network_host import Container, LaterProcess, private_network
+from .network_promises_bridge import Sharing
 from .network_promises_down import ComingDown
 from .network_promises_running import Running
 from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
-class NetworkStrategyContract(Placing, GoingUp, Running, ComingDown):
+class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, ComingDown):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
     @pytest.fixture

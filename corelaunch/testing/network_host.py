@@ -20,10 +20,10 @@ from typing import Any, Self
 from corelaunch.api import Effect, NetworkPlacement, NetworkStrategy, ProcessHandle
 
 from .context import RecordingContext
+from .network_probe import send_frames
 from .network_rtnetlink import Rtnetlink, SeenLink
 
 CLONE_NEWNET = 0x40000000
-ETH_P_ALL = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -129,14 +129,6 @@ class Container:
             self.namespace = -1
 
 
-def send_frames(interface: str, count: int, size: int) -> None:
-    """Send Ethernet frames of ``size`` bytes, broadcast, of a protocol that nobody speaks (IEEE 802: 0x88b5)."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packet:
-        packet.bind((interface, 0))
-        for _ in range(count):
-            packet.send(b"\xff" * 6 + b"\x02" + bytes(5) + b"\x88\xb5" + bytes(size - 14))
-
-
 class EffectRecorder(RecordingContext):
     """A RecordingContext that looks at the host's links as announcements come, and can be made to fail.
 
@@ -168,7 +160,7 @@ class EffectRecorder(RecordingContext):
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
         """Keep the confirmation."""
-        self._at_done(effect)
+        self._at_done(effect.replace(done=True, facts=facts))
         return super().done(effect, **facts)
 
 
@@ -220,23 +212,27 @@ class LaterProcess:
             os._exit(0)
 
 
-def run_and_die(work: Callable[[EffectRecorder], None]) -> list[Effect]:
-    """Run ``work`` in a child that is killed (kill -9) at its first ``done``; what the journal then holds."""
+def run_and_die(work: Callable[[EffectRecorder], None], name: str) -> list[Effect]:
+    """Run ``work`` in a child that is killed (kill -9) at ``done`` of what has that name; what the journal then holds.
+
+    Raises:
+        AssertionError: it was never confirmed.
+    """
     read, write = os.pipe()
     pid = _fork()
     if pid == 0:
         try:
             os.close(read)
             recorder = EffectRecorder(
-                at_intend=lambda effect: _tell(write, effect),
-                at_done=lambda effect: os.kill(os.getpid(), signal.SIGKILL),
+                at_intend=lambda effect: _tell(write, effect), at_done=lambda effect: _confirm(write, effect, name)
             )
             work(recorder)
         finally:
             os._exit(1)
     os.close(write)
     with open(read, encoding="utf-8") as lines:
-        effects = [Effect(**json.loads(line)) for line in lines]
+        records = [Effect(**json.loads(line)) for line in lines]
+    effects = list({effect.number: effect for effect in records}.values())
     _pid, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status):
         raise AssertionError("the strategy never confirmed an effect, or failed before it did")
@@ -248,6 +244,12 @@ def _fork() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
+
+
+def _confirm(write: int, effect: Effect, fatal: str) -> None:
+    if effect.name == fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+    _tell(write, effect)
 
 
 def _tell(write: int, effect: Effect) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from corelaunch.api import Effect, KernelError
 
-from .network_host import EffectRecorder, LaterProcess, host_links, run_and_die
-from .network_stage import Stage, replace_by_foreign
+from .network_host import EffectRecorder, LaterProcess, host_links
+from .network_stage import Stage, die_creating, own_links, replace_by_foreign
 
 #: How long the kernel may take to clean up a dead network namespace.
 CLEANUP_SECONDS = 5.0
@@ -56,24 +56,24 @@ class ComingDown:
         placement = stage.place_on_host()
         recorder = stage.create(placement)
         replace_by_foreign(placement.host_name)
-        before = host_links()
+        before = own_links(placement)
         stage.strategy.destroy(placement, recorder.effects)
-        assert host_links() == before
+        assert own_links(placement) == before
 
     def test_kill_9_before_the_confirmation_leaves_what_destroy_finds(self, stage: Stage) -> None:
         placement, before = stage.place_on_host(), set(host_links())
-        effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder))
+        effects = die_creating(stage, placement, placement.host_name)
         assert placement.host_name in host_links(), "it was confirmed before it was made"
         stage.strategy.destroy(placement, effects)
         assert set(host_links()) == before
 
     def test_destroy_leaves_a_foreign_link_in_place_of_an_unconfirmed_one(self, stage: Stage) -> None:
         placement = stage.place_on_host()
-        effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder))
+        effects = die_creating(stage, placement, placement.host_name)
         replace_by_foreign(placement.host_name)
-        before = host_links()
+        before = own_links(placement)
         stage.strategy.destroy(placement, effects)
-        assert host_links() == before
+        assert own_links(placement) == before
 
     def test_create_that_fails_at_the_confirmation_is_undone_from_the_journal(
         self, stage: Stage, later_process: LaterProcess

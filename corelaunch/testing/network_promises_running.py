@@ -11,7 +11,9 @@ import pytest
 
 from corelaunch.api import KernelError, Unsupported
 
-from .network_host import EffectRecorder, host_links, network_namespace, send_frames
+from .host import host_lacks
+from .network_host import EffectRecorder, host_links, network_namespace
+from .network_probe import send_frames
 from .network_rtnetlink import SeenAddress
 from .network_stage import COUNTERS, FEATURES, Stage, has_ipv6
 
@@ -52,7 +54,7 @@ class Running:
 
     def test_addresses_are_there_and_usable_at_once(self, stage: Stage) -> None:
         stage.need("addresses")
-        asked = ["10.123.0.2/24", *(["fd00:7b::2/64"] if has_ipv6() else [])]
+        asked = ["10.123.0.2/24", "10.123.0.3/24", *(["fd00:7b::2/64", "fd00:7b::3/64"] if has_ipv6() else [])]
         placement = stage.place({"address": ",".join(asked)})
         stage.give(placement)
         with stage.container.netlink() as netlink:
@@ -66,6 +68,36 @@ class Running:
         with stage.container.netlink() as netlink:
             routes = netlink.routes(netlink.links()[placement.container_name].index)
         assert {"0.0.0.0/0 via 10.123.0.1", "10.124.0.0/16 via 10.123.0.7"} <= routes
+
+    def test_ipv6_routes_are_there(self, stage: Stage) -> None:
+        stage.need("addresses", "routes")
+        if not has_ipv6():
+            host_lacks("IPv6")
+        routes = {"gateway": "10.123.0.1,fd00:7b::1", "route": "fd00:7c::/64 via fd00:7b::7"}
+        placement = stage.place({"address": "10.123.0.2/24,fd00:7b::2/64", **routes})
+        stage.give(placement)
+        with stage.container.netlink() as netlink:
+            seen = netlink.routes(netlink.links()[placement.container_name].index)
+        # The last one is what every address brings along.
+        asked = {"::/0 via fd00:7b::1", "fd00:7c::/64 via fd00:7b::7", "0.0.0.0/0 via 10.123.0.1"}
+        assert asked | {"fd00:7b::/64"} <= seen
+
+    def test_the_name_inside_is_as_asked(self, stage: Stage) -> None:
+        stage.need("name")
+        placement = stage.place(FEATURES["name"])
+        stage.give(placement)
+        assert placement.container_name == "clnet0"
+        assert set(stage.container.links()) == {"lo", "clnet0"}
+
+    def test_several_interfaces_of_one_container_have_each_its_own(self, stage: Stage) -> None:
+        stage.need("name", "addresses")
+        asked = {"clnet1": "10.123.1.2/24", "clnet0": "10.123.0.2/24"}
+        for index, (name, address) in enumerate(asked.items()):
+            stage.give(stage.place({"name": name, "address": address}, index=index))
+        with stage.container.netlink() as netlink:
+            links = netlink.links()
+            seen = {name: [address.cidr for address in netlink.addresses(links[name].index)] for name in asked}
+        assert seen == {name: [address] for name, address in asked.items()}
 
     def test_the_mtu_is_as_asked(self, stage: Stage) -> None:
         stage.need("mtu")

@@ -67,10 +67,47 @@ class Placing:
             stage.place({"clnet-unknown": "1"})
 
     def test_options_of_unclaimed_features_are_refused(self, stage: Stage) -> None:
-        for feature in stage.unclaimed("addresses", "routes", "mtu", "mac"):
+        for feature in stage.unclaimed(*(feature for feature, options in FEATURES.items() if options)):
             for option, value in FEATURES[feature].items():
                 with pytest.raises((ConfigError, Unsupported), match=option):
                     stage.place({option: value})
+
+    def test_addresses_are_in_the_placement_for_core_to_see(self, stage: Stage) -> None:
+        stage.need("addresses")
+        asked = ["10.123.0.2/24", "10.123.0.3/24", "fd00:7b::2/64"]
+        assert stage.place({"address": ",".join(asked)}).addresses == asked
+
+    def test_what_is_asked_of_dns_is_in_the_placement_for_core_to_write(self, stage: Stage) -> None:
+        stage.need("dns")
+        asked = {"dns": "10.123.0.53,fd00:7b::53", "search": "example.org,local", "dns-option": "ndots:2,rotate"}
+        placement = stage.place({**asked, "add-host": "db:10.123.0.9,db:fd00:7b::9"})
+        assert placement.nameservers == ["10.123.0.53", "fd00:7b::53"]
+        assert placement.search == ["example.org", "local"]
+        assert placement.resolver_options == ["ndots:2", "rotate"]
+        assert placement.hosts == ["10.123.0.9 db", "fd00:7b::9 db"]
+
+    @pytest.mark.parametrize(
+        ("option", "text"),
+        [
+            ("dns", "10.123.0.53\nnameserver 10.123.0.54"),
+            ("dns", "example.org"),
+            ("search", "example.org\nnameserver 10.123.0.54"),
+            ("dns-option", "ndots:2\nnameserver 10.123.0.54"),
+            ("add-host", "db:10.123.0.9\n10.123.0.9"),
+            ("add-host", "db db2:10.123.0.9"),
+            ("add-host", "db:here"),
+        ],
+        ids=["dns", "dns-name", "search", "dns-option", "add-host", "add-host-names", "add-host-word"],
+    )
+    def test_what_would_be_another_line_of_a_dns_file_is_refused(self, stage: Stage, option: str, text: str) -> None:
+        stage.need("dns")
+        with pytest.raises(ConfigError, match=option):
+            stage.place({option: text})
+
+    def test_accept_ra_is_a_parameter_of_the_interface_for_core_to_write(self, stage: Stage) -> None:
+        stage.need("accept-ra")
+        placement = stage.place(FEATURES["accept-ra"], index=3)
+        assert placement.sysctl == {f"net/ipv6/conf/{placement.container_name}/accept_ra": "0"}
 
 
 class GoingUp:
@@ -86,7 +123,7 @@ class GoingUp:
         before = host_links()
         recorder = stage.create(placement)
         made = set(host_links()) - set(before)
-        assert made == {placement.host_name}
+        assert made == {placement.host_name, placement.shared_name} - {""}
         announced = [e for e in recorder.all_effects if e.name not in recorder.links_at_intend[e.number]]
         assert made <= {e.name for e in announced}, "a link was there before its announcement, or was never announced"
 

@@ -1,6 +1,6 @@
-"""The reference network strategy: a veth pair with nothing but the standard library. The contract holds it to be right.
+"""The reference network strategy: a veth pair by the standard library alone. The contract holds it to be right.
 
-It claims every feature; :class:`PlainVeth` is the same and claims none.
+It claims every feature but ``bridge``, for which see network_reference_bridge.py; :class:`PlainVeth` claims none.
 """
 
 # ruff: noqa: D102 -- the methods are documented where they are declared, in corelaunch.api
@@ -13,6 +13,8 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from string import ascii_letters, digits
+from typing import Any
 
 from corelaunch.api import (
     AlreadyExists,
@@ -30,11 +32,13 @@ from . import network_rtnetlink as rt
 from .network_rtnetlink import Rtnetlink, attribute
 from .network_stage import FEATURES
 
+_OF_DNS = set(ascii_letters + digits + "-_.:,")
+
 
 class ReferenceVeth(NetworkStrategy):
     """Options: those that the claimed features bring."""
 
-    features = frozenset(FEATURES)
+    features = frozenset(FEATURES) - {"bridge"}
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         known = [option for feature in self.features for option in FEATURES[feature]]
@@ -42,7 +46,27 @@ class ReferenceVeth(NetworkStrategy):
             if option not in known:
                 raise ConfigError("unknown option", where=option)
         name = sha256(f"{request.container_id} {request.index}".encode()).hexdigest()[:12]
-        return NetworkPlacement(f"ref{name}", f"eth{request.index}", dict(request.options))
+        inside = request.options.get("name", f"eth{request.index}")
+        return NetworkPlacement(f"ref{name}", inside, dict(request.options), **self.for_core(request, inside))
+
+    def for_core(self, request: NetworkRequest, inside: str) -> dict[str, Any]:
+        """What core does for a strategy: fields of the placement."""
+        asked = request.options
+        for option in ("dns", "search", "dns-option", "add-host"):
+            if not set(asked.get(option, "")) <= _OF_DNS:
+                raise ConfigError("malformed", where=option)
+        hosts = [entry.partition(":") for entry in _list(asked, "add-host")]
+        for option, addresses in (("dns", _list(asked, "dns")), ("add-host", [address for _, _, address in hosts])):
+            if not all(_is_address(address) for address in addresses):
+                raise ConfigError("not an address", where=option)
+        return {
+            "addresses": _list(asked, "address"),
+            "sysctl": {f"net/ipv6/conf/{inside}/accept_ra": asked["accept-ra"]} if "accept-ra" in asked else {},
+            "nameservers": _list(asked, "dns"),
+            "search": _list(asked, "search"),
+            "resolver_options": _list(asked, "dns-option"),
+            "hosts": [f"{address} {name}" for name, _, address in hosts],
+        }
 
     def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
         namespace = self.open_namespace(process)
@@ -74,39 +98,34 @@ class ReferenceVeth(NetworkStrategy):
             raise KernelError("the process is gone", errno=errno.ESRCH)
         return namespace
 
-    def make(self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str) -> None:
-        """Make the pair in one message."""
+    def make(
+        self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str, more: bytes = b""
+    ) -> None:
+        """Make the pair in one message; ``more`` are attributes of the host's end."""
         peer = attribute(rt.IFLA_IFNAME, placement.container_name) + attribute(rt.IFLA_NET_NS_FD, namespace)
         if "mtu" in placement.options:
             peer += attribute(rt.IFLA_MTU, int(placement.options["mtu"]))
         if "mac" in placement.options:
             peer += attribute(rt.IFLA_ADDRESS, _mac_bytes(placement.options["mac"]))
-        netlink.make_veth(placement.host_name, peer, attribute(rt.IFLA_ADDRESS, _mac_bytes(mac)))
+        netlink.make_veth(placement.host_name, peer, attribute(rt.IFLA_ADDRESS, _mac_bytes(mac)) + more)
 
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         try:
             with Rtnetlink(netlink_fd) as netlink:
                 index = netlink.links()[placement.container_name].index
                 netlink.set_link(index, up=True)
-                for address in filter(None, placement.options.get("address", "").split(",")):
+                for address in _list(placement.options, "address"):
                     self.add_address(netlink, index, address)
-                if "gateway" in placement.options:
-                    add_route(netlink, index, f"0.0.0.0/0 via {placement.options['gateway']}")
-                if "route" in placement.options:
-                    add_route(netlink, index, placement.options["route"])
+                for gateway in _list(placement.options, "gateway"):
+                    add_route(netlink, index, f"{'::/0' if ':' in gateway else '0.0.0.0/0'} via {gateway}")
+                for route in _list(placement.options, "route"):
+                    add_route(netlink, index, route)
         except OSError as error:
             raise KernelError.of("cannot set up link", error, where=placement.container_name) from error
 
-    def add_address(self, netlink: Rtnetlink, index: int, cidr: str, flags: int = rt.IFA_F_NODAD) -> None:
+    def add_address(self, netlink: Rtnetlink, index: int, cidr: str) -> None:
         """Give the link an address that needs no duplicate detection."""
-        host, _slash, prefix = cidr.partition("/")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        packed = socket.inet_pton(family, host)
-        body = rt.ADDRESS.pack(family, int(prefix), 0, 0, index)
-        body += attribute(rt.IFA_LOCAL, packed) + attribute(rt.IFA_ADDRESS, packed)
-        if family == socket.AF_INET6:
-            body += attribute(rt.IFA_FLAGS, flags)
-        netlink.request(rt.RTM_NEWADDR, body, rt.CREATE | rt.EXCLUSIVE)
+        netlink.add_address(index, cidr)
 
     def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
         if "stats" not in self.features:
@@ -153,12 +172,25 @@ class PlainVeth(ReferenceVeth):
 
 
 def add_route(netlink: Rtnetlink, index: int, route: str) -> None:
-    """Add an IPv4 route, ``"DESTINATION via GATEWAY"``."""
+    """Add a route, ``"DESTINATION via GATEWAY"``."""
     destination, _via, gateway = route.partition(" via ")
     host, _slash, prefix = destination.partition("/")
-    body = rt.ROUTE.pack(socket.AF_INET, int(prefix), 0, 0, 254, 4, 0, 1, 0)
-    body += attribute(rt.RTA_DST, socket.inet_aton(host)) + attribute(rt.RTA_GATEWAY, socket.inet_aton(gateway))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    body = rt.ROUTE.pack(family, int(prefix), 0, 0, 254, 4, 0, 1, 0)
+    body += attribute(rt.RTA_DST, socket.inet_pton(family, host))
+    body += attribute(rt.RTA_GATEWAY, socket.inet_pton(family, gateway))
     netlink.request(rt.RTM_NEWROUTE, body + attribute(rt.RTA_OIF, struct.pack("=I", index)), rt.CREATE | rt.EXCLUSIVE)
+
+
+def _list(options: Mapping[str, str], option: str) -> list[str]:
+    return [part for part in options.get(option, "").split(",") if part]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text))
+    except OSError:
+        return False
 
 
 def _mac_bytes(text: str) -> bytes:

@@ -19,7 +19,8 @@ RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 REQUEST, ACK, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 4, 18, 20, 23, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
+IFLA_STATS64, IFLA_NET_NS_FD = 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
@@ -43,6 +44,8 @@ class SeenLink(Record):
     mtu: int
     up: bool
     alias: str
+    #: Number of the bridge that it is a port of, 0 if it is none's.
+    master: int
     counters: Mapping[str, int]
 
 
@@ -112,6 +115,7 @@ class Rtnetlink:
                 mtu=struct.unpack("=I", values[IFLA_MTU])[0],
                 up=bool(flags & IFF_UP),
                 alias=_text(values.get(IFLA_IFALIAS, b"")),
+                master=struct.unpack("=I", values.get(IFLA_MASTER, bytes(4)))[0],
                 counters=dict(zip(COUNTERS, counters, strict=True)),
             )
         return found
@@ -148,6 +152,29 @@ class Rtnetlink:
         information = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, pair)
         body = LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attributes
         self.request(RTM_NEWLINK, body + attribute(IFLA_LINKINFO, information), CREATE | EXCLUSIVE)
+
+    def make_bridge(self, name: str, attributes: bytes = b"") -> None:
+        """Make a bridge, exclusively."""
+        body = LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attributes
+        information = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"bridge"))
+        self.request(RTM_NEWLINK, body + information, CREATE | EXCLUSIVE)
+
+    def add_address(self, index: int, cidr: str, flags: int = IFA_F_NODAD) -> None:
+        """Give a link an address; by default one that is not looked for elsewhere first."""
+        host, _slash, prefix = cidr.partition("/")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        packed = socket.inet_pton(family, host)
+        body = ADDRESS.pack(family, int(prefix), 0, 0, index)
+        body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
+        if family == socket.AF_INET6:
+            body += attribute(IFA_FLAGS, flags)
+        self.request(RTM_NEWADDR, body, CREATE | EXCLUSIVE)
+
+    def is_bridge(self, index: int) -> bool:
+        """Whether a link is a bridge."""
+        (answer,) = self.request(RTM_GETLINK, LINK.pack(0, 0, index, 0, 0))
+        information = _attributes(_attributes(answer[LINK.size :]).get(IFLA_LINKINFO, b""))
+        return information.get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge"
 
     def set_link(self, index: int, *, up: bool = False, attributes: bytes = b"") -> None:
         """Change a link."""

@@ -9,11 +9,11 @@ from types import MappingProxyType
 
 import pytest
 
-from corelaunch.api import KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy
+from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy
 
 from .host import host_lacks, not_claimed
-from .network_host import Container, EffectRecorder, host_links
-from .network_rtnetlink import IFLA_IFNAME, Rtnetlink, attribute
+from .network_host import Container, EffectRecorder, host_links, run_and_die
+from .network_rtnetlink import IFLA_IFNAME, Rtnetlink, SeenLink, attribute
 
 #: Feature -> the options that it brings, with values that every strategy must take.
 FEATURES: Mapping[str, Mapping[str, str]] = {
@@ -21,6 +21,10 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "routes": {"gateway": "10.123.0.1", "route": "10.124.0.0/16 via 10.123.0.7"},
     "mtu": {"mtu": "1400"},
     "mac": {"mac": "02:00:00:00:12:34"},
+    "name": {"name": "clnet0"},
+    "accept-ra": {"accept-ra": "0"},
+    "dns": {"dns": "10.123.0.53", "search": "example.org", "dns-option": "ndots:2", "add-host": "db:10.123.0.9"},
+    "bridge": {"bridge": "clnetbr0", "bridge-address": "10.123.0.1/24"},
     "stats": {},
     "attach": {},
 }
@@ -86,6 +90,16 @@ class Stage:
         if not left:
             pytest.skip(f"all of {', '.join(features)} are claimed")
         return left
+
+
+def own_links(placement: NetworkPlacement) -> dict[str, SeenLink]:
+    """The host's links without the one that the placement shares with others."""
+    return {name: link for name, link in host_links().items() if name != placement.shared_name}
+
+
+def die_creating(stage: Stage, placement: NetworkPlacement, name: str) -> list[Effect]:
+    """Create in a process that is killed (kill -9) when it confirms the link of that name; what its journal holds."""
+    return run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder), name)
 
 
 def make_foreign(name: str) -> None:

@@ -61,8 +61,7 @@ class NeedlesslyAccepts(PlainVeth):
     """Takes options of features that it does not claim, and does nothing with them."""
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
-        known = {"address", "gateway", "route", "mtu", "mac"}
-        rest = {option: value for option, value in request.options.items() if option not in known}
+        rest = {option: value for option, value in request.options.items() if option.startswith("clnet")}
         return super().place(request.replace(options=rest))
 
 
@@ -137,9 +136,11 @@ class ReplacesForeignLinks(ReferenceVeth):
 class WrongNameInside(ReferenceVeth):
     """Promises one name and gives another."""
 
-    def make(self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str) -> None:
+    def make(
+        self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str, more: bytes = b""
+    ) -> None:
         inside = placement.container_name.replace("eth", "net")
-        super().make(netlink, placement.replace(container_name=inside), namespace, mac)
+        super().make(netlink, placement.replace(container_name=inside), namespace, mac, more)
 
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         inside = placement.container_name.replace("eth", "net")
@@ -183,8 +184,8 @@ class NeedsTheProcess(ReferenceVeth):
 class WaitsForDuplicates(ReferenceVeth):
     """Leaves duplicate address detection on: the IPv6 address cannot be used for a second."""
 
-    def add_address(self, netlink: Rtnetlink, index: int, cidr: str, flags: int = 0) -> None:
-        super().add_address(netlink, index, cidr, flags)
+    def add_address(self, netlink: Rtnetlink, index: int, cidr: str) -> None:
+        netlink.add_address(index, cidr, flags=0)
 
 
 class ForgetsTheGateway(ReferenceVeth):
@@ -195,12 +196,42 @@ class ForgetsTheGateway(ReferenceVeth):
         super().initialize(placement.replace(options=options), netlink_fd, ctx)
 
 
+class OneFamilyOnly(ReferenceVeth):
+    """Sets the first gateway and forgets the other family's."""
+
+    def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
+        options = dict(placement.options)
+        if "gateway" in options:
+            options["gateway"] = options["gateway"].partition(",")[0]
+        super().initialize(placement.replace(options=options), netlink_fd, ctx)
+
+
+class NumbersItsLinks(ReferenceVeth):
+    """Takes a name for the interface and gives it another."""
+
+    def place(self, request: NetworkRequest) -> NetworkPlacement:
+        placement: NetworkPlacement = super().place(request).replace(container_name=f"eth{request.index}")
+        return placement
+
+
+class OneAddressForAll(ReferenceVeth):
+    """Gives every address to the first interface that it finds."""
+
+    def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
+        with Rtnetlink(netlink_fd) as netlink:
+            first = min((link.index, name) for name, link in netlink.links().items() if name != "lo")[1]
+        super().initialize(placement.replace(container_name=first), netlink_fd, ctx)
+        super().initialize(placement.replace(options={}), netlink_fd, ctx)
+
+
 class MtuOnTheWrongEnd(ReferenceVeth):
     """Claims mtu and sets it on the host's end."""
 
-    def make(self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str) -> None:
+    def make(
+        self, netlink: Rtnetlink, placement: NetworkPlacement, namespace: int, mac: str, more: bytes = b""
+    ) -> None:
         options = {option: value for option, value in placement.options.items() if option != "mtu"}
-        super().make(netlink, placement.replace(options=options), namespace, mac)
+        super().make(netlink, placement.replace(options=options), namespace, mac, more)
         if "mtu" in placement.options:
             index = netlink.links()[placement.host_name].index
             netlink.set_link(index, attributes=attribute(rt.IFLA_MTU, int(placement.options["mtu"])))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import struct
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +13,7 @@ from corelaunch_netstrategies.veth import Veth
 
 from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest
 from corelaunch.testing.network_host import Container, EffectRecorder, LaterProcess, host_links, private_network
+from corelaunch.testing.network_probe import ping
 
 pytestmark = pytest.mark.needs_root
 
@@ -49,27 +48,6 @@ def launch(container: Container, recorder: EffectRecorder, container_id: str = "
     Veth().create(placement, container.process, recorder)
     Veth().initialize(placement, container.netlink_fd, recorder)
     return placement
-
-
-def ping(address: str, timeout: float = 2.0) -> bool:
-    """One ICMP echo (RFC 792, RFC 4443) and whether the other end's kernel answered it."""
-    six = ":" in address
-    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
-    kind, answer = (128, 129) if six else (8, 0)
-    echo = struct.pack("!BBHHH", kind, 0, 0, 0x434C, 1)
-    if not six:  # the kernel fills in ICMPv6 checksums only
-        checksum = 0xFFFF - sum(struct.unpack("!4H", echo)) % 0xFFFF
-        echo = struct.pack("!BBHHH", kind, 0, checksum, 0x434C, 1)
-    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
-        raw.settimeout(timeout)
-        raw.sendto(echo, (address, 0))
-        try:
-            while True:
-                packet = raw.recv(2048)
-                if packet[0 if six else (packet[0] & 15) * 4] == answer:
-                    return True
-        except TimeoutError:
-            return False
 
 
 @pytest.mark.parametrize("address", ["10.9.0.2", "fd00:9::2"])

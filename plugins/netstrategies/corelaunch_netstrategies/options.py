@@ -1,149 +1,135 @@
-"""The options of a link: which there are, what they may hold, and the form in which a placement carries them."""
+"""The options of each strategy: which there are, what they may hold, and what of them a placement carries."""
 
 from __future__ import annotations
 
-from corelaunch.api import ConfigError
+from corelaunch.api import ConfigError, NetworkPlacement
 
-from .rtnetlink import parse_cidr
+from . import values
+from .cidr import in_subnet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from corelaunch.api import NetworkRequest
 
-#: IFNAMSIZ of <linux/if.h> without the terminating NUL.
-LONGEST_NAME = 15
-#: RFC 791 and RFC 8200: the smallest MTU that a link may have and still carry IPv4, IPv6.
-SMALLEST_MTU, SMALLEST_IPV6_MTU, LARGEST_MTU = 68, 1280, 65535
+    #: Option -> (parser, value if it is not given, example).
+    Table = Mapping[str, tuple[Callable[[str], Any], Any, str]]
+
+#: RFC 8200: the smallest MTU of a link that carries IPv6.
+SMALLEST_IPV6_MTU = 1280
+#: The kernel takes aliases of up to 255 bytes (IFALIASZ of <linux/if.h>); ids have no such limit.
+LONGEST_ID_IN_ALIAS = 200
+
+#: What both strategies have.
+_COMMON: Table = {
+    "name": (values.new_interface_name, "", "eth0"),
+    "host-name": (values.new_interface_name, "", "web0"),
+    "address": (values.listed(values.interface_address), [], "10.0.0.2/24"),
+    "gateway": (values.listed(values.address), [], "10.0.0.1"),
+    "route": (values.listed(values.route), [], "'10.1.0.0/16 via 10.0.0.1'"),
+    "mtu": (values.mtu, 0, "1500"),
+    "mac": (values.mac, "", "02:00:00:00:00:02"),
+    "accept-ra": (values.accept_ra, "", "0"),
+    "dns": (values.listed(values.address), [], "10.0.0.1"),
+    "search": (values.listed(values.domain), [], "example.org"),
+    "dns-option": (values.listed(values.resolver_option), [], "ndots:2"),
+    "add-host": (values.listed(values.host_entry), [], "db:10.0.0.3"),
+}
+
+VETH: Table = {**_COMMON, "host-address": (values.listed(values.interface_address), [], "10.0.0.1/24")}
+
+BRIDGE: Table = {
+    **_COMMON,
+    "bridge": (values.new_interface_name, "corelaunch0", "corelaunch0"),
+    "bridge-address": (values.listed(values.interface_address), [], "10.0.0.1/24"),
+    "isolated": (values.yes_or_no, False, "true"),
+}
+
+#: Options that go into fields of the placement of their own, where core finds them.
+_IN_FIELDS = ("accept-ra", "dns", "search", "dns-option", "add-host")
 
 
-def check(request: NetworkRequest) -> dict[str, Any]:
-    """Every option of a veth in its canonical form; JSON values only, "" / 0 / [] for what was not asked.
+def place(request: NetworkRequest, table: Table) -> NetworkPlacement:
+    """The placement of a request, with every option in its canonical form; "" / 0 / [] for what was not asked.
 
     Raises:
         ConfigError: an option is unknown or malformed; ``where`` is ``networks[INDEX].OPTION``.
     """
-    unknown = [option for option in request.options if option not in _OPTIONS]
-    if unknown:
-        raise _wrong(request, unknown[0], "unknown option", _hint_for(unknown[0]))
+    checked = _check(request, table)
+    name = checked["name"] or f"eth{request.index}"
+    checked["alias"] = f"corelaunch:{request.container_id[:LONGEST_ID_IN_ALIAS]}:{request.index}"
+    return NetworkPlacement(
+        host_name=checked["host-name"] or _generated_name(request),
+        container_name=name,
+        options={option: value for option, value in checked.items() if option not in _IN_FIELDS},
+        shared_name=checked.get("bridge", ""),
+        addresses=checked["address"],
+        sysctl={f"net/ipv6/conf/{name}/accept_ra": checked["accept-ra"]} if checked["accept-ra"] else {},
+        nameservers=checked["dns"],
+        search=checked["search"],
+        resolver_options=checked["dns-option"],
+        hosts=checked["add-host"],
+    )
+
+
+def _check(request: NetworkRequest, table: Table) -> dict[str, Any]:
+    for option in request.options:
+        if option not in table:
+            raise _wrong(request, option, "unknown option", _hint_for(request, option, table))
     checked = {}
-    for option, (parse, default) in _OPTIONS.items():
+    for option, (parse, default, example) in table.items():
         text = request.options.get(option)
         try:
             checked[option] = default if text is None else parse(text)
         except ValueError as error:
-            raise _wrong(request, option, str(error), f"for example {option}={_EXAMPLES[option]}") from None
+            raise _wrong(request, option, str(error), f"for example {option}={example}") from None
     _check_together(request, checked)
     return checked
 
 
 def _check_together(request: NetworkRequest, checked: dict[str, Any]) -> None:
-    ipv6 = [a for a in (*checked["address"], *checked["host-address"]) if ":" in a]
+    outside = checked.get("host-address") or checked.get("bridge-address") or []
+    ipv6 = [a for a in (*checked["address"], *outside) if ":" in a]
     if ipv6 and 0 < checked["mtu"] < SMALLEST_IPV6_MTU:
         raise _wrong(request, "mtu", f"{ipv6[0]} needs an MTU of at least {SMALLEST_IPV6_MTU}")
     for family in ("IPv4", "IPv6"):
         gateways = [g for g in checked["gateway"] if (":" in g) == (family == "IPv6")]
         if len(gateways) > 1:
             raise _wrong(request, "gateway", f"more than one {family} gateway: {', '.join(gateways)}")
+    if "bridge" in checked:
+        _check_bridge(request, checked)
+
+
+def _check_bridge(request: NetworkRequest, checked: dict[str, Any]) -> None:
+    if checked["host-name"] == checked["bridge"]:
+        raise _wrong(request, "host-name", f"{checked['bridge']!r} is the name of the bridge", "give it another name")
+    subnets = checked["bridge-address"]
+    for address in checked["address"]:
+        host = address.partition("/")[0]
+        of_family = [subnet for subnet in subnets if (":" in subnet) == (":" in address)]
+        if host in [subnet.partition("/")[0] for subnet in of_family]:
+            raise _wrong(request, "address", f"{host} is the address of the bridge", "give the container another one")
+        if of_family and not any(in_subnet(host, subnet) for subnet in of_family):
+            why = f"{address} is not in the bridge's subnet: bridge-address={','.join(of_family)}"
+            raise _wrong(request, "address", why, "choose one from there, or correct bridge-address=")
 
 
 def _wrong(request: NetworkRequest, option: str, why: str, hint: str = "") -> ConfigError:
     return ConfigError("invalid network", where=f"networks[{request.index}].{option}", why=why, hint=hint)
 
 
-def _hint_for(option: str) -> str:
+def _hint_for(request: NetworkRequest, option: str, table: Table) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(option, _OPTIONS, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"veth knows {', '.join(_OPTIONS)}"
+    near = get_close_matches(option, table, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{request.type} knows {', '.join(table)}"
 
 
-def _name(text: str) -> str:
-    # dev_valid_name() of net/core/dev.c; "%" would make the kernel number the name by itself.
-    if not 0 < len(text.encode()) <= LONGEST_NAME:
-        raise ValueError(f"an interface name has 1 to {LONGEST_NAME} bytes")
-    if text in (".", "..") or not text.isprintable() or any(c.isspace() or c in "/:%" for c in text):
-        raise ValueError(f"{text!r} is not an interface name")
-    return text
+def _generated_name(request: NetworkRequest) -> str:
+    """15 characters, the same for the same container and index, and hardly ever the same for two (52 bits)."""
+    from hashlib import blake2s
 
-
-def _inside_name(text: str) -> str:
-    if text == "lo":
-        raise ValueError("'lo' is the loopback interface that every network namespace has")
-    return _name(text)
-
-
-def _list(parse: Callable[[str], str]) -> Callable[[str], list[str]]:
-    def parse_list(text: str) -> list[str]:
-        values = [parse(part.strip()) for part in text.split(",")]
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]} is there twice")
-        return values
-
-    return parse_list
-
-
-def _interface_address(text: str) -> str:
-    _family, host, prefix = parse_cidr(text)
-    if host in ("0.0.0.0", "::"):
-        raise ValueError(f"{host} is not the address of an interface")
-    return f"{host}/{prefix}"
-
-
-def _gateway(text: str) -> str:
-    if "/" in text:
-        raise ValueError("a gateway is an address without a prefix length")
-    return parse_cidr(f"{text}/0")[1]
-
-
-def _route(text: str) -> str:
-    destination, _via, gateway = (part.strip() for part in text.partition(" via "))
-    _family, host, prefix = parse_cidr(destination)
-    if not _via:
-        return f"{host}/{prefix}"
-    canonical = _gateway(gateway)
-    if (":" in canonical) != (":" in host):
-        raise ValueError(f"{host} and {canonical} are of different address families")
-    return f"{host}/{prefix} via {canonical}"
-
-
-def _mtu(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not SMALLEST_MTU <= int(text) <= LARGEST_MTU:
-        raise ValueError(f"{text!r} is not between {SMALLEST_MTU} and {LARGEST_MTU}")
-    return int(text)
-
-
-def _mac(text: str) -> str:
-    parts = text.lower().split(":")
-    if len(parts) != 6 or not all(len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts):
-        raise ValueError(f"{text!r} is not six pairs of hexadecimal digits")
-    # is_valid_ether_addr() of <linux/etherdevice.h>
-    if int(parts[0], 16) & 1 or not any(int(p, 16) for p in parts):
-        raise ValueError(f"{text!r} is a group address or all zeros")
-    return ":".join(parts)
-
-
-_OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {
-    "name": (_inside_name, ""),
-    "host-name": (_name, ""),
-    "address": (_list(_interface_address), []),
-    "gateway": (_list(_gateway), []),
-    "route": (_list(_route), []),
-    "mtu": (_mtu, 0),
-    "mac": (_mac, ""),
-    "host-address": (_list(_interface_address), []),
-}
-
-_EXAMPLES = {
-    "name": "eth0",
-    "host-name": "web0",
-    "address": "10.0.0.2/24",
-    "gateway": "10.0.0.1",
-    "route": "'10.1.0.0/16 via 10.0.0.1'",
-    "mtu": "1500",
-    "mac": "02:00:00:00:00:02",
-    "host-address": "10.0.0.1/24",
-}
+    identity = f"{request.container_id}\0{request.index}".encode()
+    return "cl" + blake2s(identity).hexdigest()[: values.LONGEST_NAME - 2]

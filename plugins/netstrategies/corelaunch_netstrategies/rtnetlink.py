@@ -14,6 +14,7 @@ import time
 from corelaunch.api import DeadlineExceeded, KernelError, Record
 
 from . import pyroute2_messages
+from .cidr import parse_cidr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 # Message types of rtnetlink(7).
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR = 20
+RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE = 24
 
 # Flags of netlink(7): a request, answered with an acknowledgement, that makes something new.
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
-NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLM_F_EXCL, NLM_F_CREATE, NLM_F_DUMP = 0x200, 0x400, 0x300
+NLM_F_DUMP_INTR = 0x10
 
-NLMSG_ERROR = 2
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLMSGERR_ATTR_MSG = 1
 
@@ -44,6 +46,8 @@ RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+#: struct ifaddrmsg of <linux/if_addr.h>.
+_ADDRESS = struct.Struct("=BBBBI")
 
 
 class Link(Record):
@@ -78,6 +82,7 @@ class Netlink:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._deadline = deadline
+        self._interrupted = False
         # Not from 0: on a socket that others used before, an old answer must not look like ours.
         self._sequence = time.monotonic_ns() & 0x3FFFFFFF
         self._link_message, self._address_message, self._route_message = pyroute2_messages.load()
@@ -155,6 +160,31 @@ class Netlink:
         what = "cannot add address"
         self._request(message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, what, f"{address} on {link.name}")
 
+    def addresses(self, link: Link) -> list[str]:
+        """The addresses of an interface, as ``add_address`` takes them."""
+        message = self._address_message()
+        message["index"] = link.index
+        found = []
+        for answer in self._dump(message, RTM_GETADDR, "cannot list addresses", link.name):
+            # Not every kernel heeds the index of the request (that takes NETLINK_GET_STRICT_CHK).
+            _family, prefix, _flags, _scope, index = _ADDRESS.unpack_from(answer, _HEADER.size)
+            if index == link.index:
+                one = self._address_message(answer)
+                one.decode()
+                found.append(f"{one.get_attr('IFA_LOCAL') or one.get_attr('IFA_ADDRESS')}/{prefix}")
+        return found
+
+    def has_ports(self, bridge: Link) -> bool:
+        """Whether any interface has this one for its master."""
+        message = self._link_message()
+        message["attrs"] = [("IFLA_MASTER", bridge.index)]
+        for answer in self._dump(message, RTM_GETLINK, "cannot list ports", bridge.name):
+            port = self._link_message(answer)
+            port.decode()
+            if port.get_attr("IFLA_MASTER") == bridge.index:
+                return True
+        return False
+
     def add_route(self, link: Link, destination: str, gateway: str) -> None:
         """Add a route to ``destination`` (CIDR) by ``gateway``, or straight onto the link when that is ""."""
         family, host, prefix = parse_cidr(destination)
@@ -172,19 +202,33 @@ class Netlink:
 
     def _request(self, message: Any, kind: int, flags: int, what: str, where: str) -> bytes:
         """Send one message and wait for its acknowledgement; the data message that came before it, if any."""
+        answers = self._exchange(message, kind, NLM_F_ACK | flags, what, where)
+        return answers[-1] if answers else b""
+
+    def _dump(self, message: Any, kind: int, what: str, where: str) -> list[bytes]:
+        """Ask for all of a kind; every data message of the answer."""
+        while True:
+            self._interrupted = False
+            answers = self._exchange(message, kind, NLM_F_DUMP, what, where)
+            if not self._interrupted:
+                return answers
+            if time.monotonic() > self._deadline:
+                raise DeadlineExceeded(what, where=where, why="it changes all the time")
+
+    def _exchange(self, message: Any, kind: int, flags: int, what: str, where: str) -> list[bytes]:
         self._sequence += 1
         message["header"]["type"] = kind
-        message["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | flags
+        message["header"]["flags"] = NLM_F_REQUEST | flags
         message["header"]["sequence_number"] = self._sequence
         message.encode()
         try:
             self._socket.sendto(bytes(message.data), (0, 0))
-            return self._answer(what, where)
+            return self._answers(what, where)
         except OSError as error:
             raise KernelError.of(what, error, where=where) from error
 
-    def _answer(self, what: str, where: str) -> bytes:
-        answer = b""
+    def _answers(self, what: str, where: str) -> list[bytes]:
+        answers: list[bytes] = []
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while True:
@@ -194,36 +238,16 @@ class Netlink:
             for kind, flags, sequence, body in _messages(self._socket.recv(1 << 16)):
                 if sequence != self._sequence:
                     continue
-                if kind != NLMSG_ERROR:
-                    answer = body
+                if flags & NLM_F_DUMP_INTR and kind != NLMSG_ERROR:
+                    self._interrupted = True  # something changed under the list: an entry may be missing
+                if kind not in (NLMSG_ERROR, NLMSG_DONE):
+                    answers.append(body)
                     continue
                 (code,) = struct.unpack_from("=i", body, _HEADER.size)
                 if code == 0:
-                    return answer
+                    return answers
                 why = ": ".join(t for t in (os.strerror(-code).lower(), _extended_text(flags, body)) if t)
                 raise KernelError(what, where=where, why=why, errno=-code)
-
-
-def parse_cidr(text: str) -> tuple[int, str, int]:
-    """``(address family, address in its canonical form, prefix length)`` of ``"10.0.0.2/24"`` or ``"fd00::2/64"``.
-
-    Raises:
-        ValueError: it is neither; the message says what is wrong with it.
-    """
-    import socket
-
-    host, slash, prefix = text.partition("/")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        canonical = socket.inet_ntop(family, socket.inet_pton(family, host))
-    except OSError:
-        raise ValueError(f"{host!r} is not an IP address") from None
-    longest = 128 if family == socket.AF_INET6 else 32
-    if not slash:
-        raise ValueError("the prefix length is missing")
-    if not (prefix.isascii() and prefix.isdigit()) or int(prefix) > longest:
-        raise ValueError(f"prefix length {prefix!r} is not between 0 and {longest}")
-    return int(family), canonical, int(prefix)
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:

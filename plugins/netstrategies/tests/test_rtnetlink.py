@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from corelaunch_netstrategies.rtnetlink import Netlink, parse_cidr
+from corelaunch_netstrategies.cidr import parse_cidr
+from corelaunch_netstrategies.rtnetlink import Netlink
 
 from corelaunch.api import DeadlineExceeded, KernelError
 from corelaunch.testing.network_host import private_network
