@@ -174,9 +174,9 @@ def choose(
         owner = f"network_strategy:{request.type}:{request.index}"
         placed.append(_place(registry, owner, "network_strategy", request.type, strategy, request))
     if placed:
-        from .networks import check_names
+        from .networks import check_together
 
-        check_names([network.placement for network in placed])
+        check_together([network.placement for network in placed])
     if cgroup is None:
         mode = OFF
     return Backends(cgroup, rdt, placed, cgroup_mode=mode, device_rules=device_rules, warnings=warnings)

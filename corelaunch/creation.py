@@ -57,6 +57,10 @@ def create(
     if prepared.lifecycle:
         launch.observe = lambda name, pid: _observe(launch, runtime, name, pid)
     try:
+        if prepared.files:
+            from .network_files import write
+
+            write(book.directory, prepared.files)
         if launch.observe is not None:
             launch.observe("creating", 0)
         lifecycle.create(launch, process, io, lambda ready: _save_state(book, ready))

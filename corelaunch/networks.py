@@ -78,8 +78,8 @@ def requests(container_id: str, items: Iterable[Mapping[str, Any] | str]) -> lis
     return found
 
 
-def check_names(placements: Sequence[NetworkPlacement]) -> None:
-    """Refuse placements of one container that use an interface name twice, inside or on the host.
+def check_together(placements: Sequence[NetworkPlacement]) -> None:
+    """Refuse placements of one container that use a name twice, inside or on the host, or an address.
 
     ``requests`` sees only names that were asked for; this sees those that the strategies chose, too.
     """
@@ -89,6 +89,14 @@ def check_names(placements: Sequence[NetworkPlacement]) -> None:
             name = getattr(placement, of)
             if name and names.setdefault(name, index) != index:
                 raise _same_name(what, name, names[name], index)
+    addresses: dict[str, int] = {}
+    for index, placement in enumerate(placements):
+        for address in placement.addresses:
+            host = address.partition("/")[0]
+            if addresses.setdefault(host, index) != index:
+                why = f"networks[{addresses[host]}] has the same address {host}"
+                hint = "an address belongs to one interface"
+                raise ConfigError("invalid network", where=f"networks[{index}]", why=why, hint=hint)
 
 
 def _same_name(what: str, name: str, first: int, second: int) -> ConfigError:

@@ -51,6 +51,8 @@ class Prepared(Record):
     lifecycle: Sequence[tuple[str, str]] = ()
     #: What they changed of config and plan.
     edits: Sequence[Owned] = ()
+    #: Files of the state directory that the plan binds into the container: name -> text.
+    files: Mapping[str, str] = {}
 
 
 def prepare(
@@ -58,6 +60,7 @@ def prepare(
     container_id: str,
     bundle_path: str,
     *,
+    state_directory: str = "",
     networks: Sequence[str | Mapping[str, Any]] = (),
     plugins: Sequence[str] = (),
     cgroup_manager: str = "",
@@ -71,6 +74,7 @@ def prepare(
     """Read, check, adjust, choose, place and plan.
 
     Args:
+        state_directory: where ``files`` will be; needed if there are networks.
         plugins: names of lifecycle plugins, which may ask for edits of config and plan.
 
     Raises:
@@ -104,10 +108,11 @@ def prepare(
         raise ConfigError(
             "a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}'
         )
+    planned, files = _with_network_files(config, chosen, state_directory)
     rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
     keyring = None if no_new_keyring else f"_ses.{container_id}"
     plan = init_plan(
-        config,
+        planned,
         rootfs,
         cgroup_paths=chosen.cgroup_paths,
         terminal=bool(config["process"].get("terminal")),
@@ -129,7 +134,9 @@ def prepare(
     if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
         # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
         warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
-    return Prepared(container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits)
+    return Prepared(
+        container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits, files
+    )
 
 
 def config_of(container: Container) -> Mapping[str, Any]:
@@ -178,6 +185,19 @@ def _network_requests(container_id: str, networks: Sequence[str | Mapping[str, A
     from .networks import requests
 
     return requests(container_id, networks)
+
+
+def _with_network_files(
+    config: Mapping[str, Any], chosen: Backends, directory: str
+) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The config with what the networks bring along inside, and the texts of their files."""
+    if not chosen.networks:
+        return config, {}
+    from . import network_files
+
+    placements = [network.placement for network in chosen.networks]
+    files = network_files.contents(placements, config.get("hostname") or "")
+    return network_files.config_with(config, placements, list(files), directory), files
 
 
 def _has_own_network(config: Mapping[str, Any]) -> bool:

@@ -232,6 +232,7 @@ class Runtime:
             self.registry,
             container_id,
             bundle,
+            state_directory=self.root.directory(container_id),
             networks=networks,
             plugins=self.plugins,
             cgroup_manager=self._cgroup_manager,

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "lifecycle",
         "moments",
+        "network_files",
         "networks",
         "oci_hooks",
         "preparation",

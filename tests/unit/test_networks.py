@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelaunch.api import ConfigError, NetworkPlacement, NetworkRequest
-from corelaunch.networks import check_names, from_annotation, parse_network, requests
+from corelaunch.networks import check_together, from_annotation, parse_network, requests
 
 
 def test_a_type_alone_has_no_options() -> None:
@@ -76,16 +76,25 @@ def test_two_requests_for_one_interface_name_are_refused() -> None:
 def test_a_chosen_name_that_meets_a_default_name_is_refused_after_placing() -> None:
     placements = [NetworkPlacement("clneta", "eth1"), NetworkPlacement("clnetb", "eth1")]
     with pytest.raises(ConfigError, match="same interface name 'eth1'"):
-        check_names(placements)
+        check_together(placements)
 
 
 def test_two_links_of_one_host_name_are_refused_after_placing() -> None:
     with pytest.raises(ConfigError, match="same host interface name 'clneta'"):
-        check_names([NetworkPlacement("clneta", "eth0"), NetworkPlacement("clneta", "eth1")])
+        check_together([NetworkPlacement("clneta", "eth0"), NetworkPlacement("clneta", "eth1")])
+
+
+def test_one_address_on_two_interfaces_is_refused_after_placing() -> None:
+    placements = [
+        NetworkPlacement("clneta", "eth0", addresses=["10.0.0.2/24", "fd00::2/64"]),
+        NetworkPlacement("clnetb", "eth1", addresses=["10.0.1.2/24", "fd00::2/128"]),
+    ]
+    with pytest.raises(ConfigError, match=r"networks\[1\]: networks\[0\] has the same address fd00::2 "):
+        check_together(placements)
 
 
 def test_placements_without_names_never_clash() -> None:
-    check_names([NetworkPlacement(), NetworkPlacement()])
+    check_together([NetworkPlacement(), NetworkPlacement()])
 
 
 @pytest.mark.parametrize(
