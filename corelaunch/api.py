@@ -372,7 +372,7 @@ class CgroupManager(Backend):
 
     Features: ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
-    ``update`` (set_resources again on a running container), ``self-join`` (open_join_files).
+    ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.
     """
 
@@ -419,6 +419,14 @@ class CgroupManager(Backend):
             Unsupported: this kernel or manager has no such control; never dropped silently.
         """
         raise self.unsupported("set_resources", "limits")
+
+    def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        """As :meth:`set_resources`, for a container that runs: when it fails, the limits are what they were before.
+
+        Raises:
+            KernelError, Unsupported: as there; ``hint`` says so if something could not be set back.
+        """
+        raise self.unsupported("update_resources", "update")
 
     def freeze(self, placement: CgroupPlacement) -> None:
         """Stop every process; returns when all are stopped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .api import ProcessHandle
+from .control import Control
 from .errors import ContainerNotFound, DeadlineExceeded, WrongStatus
 from .kernel import cgroup_events, procfs
 from .state import journal as journal_file
@@ -33,7 +34,7 @@ _NOT_STARTED = {
 }
 
 
-class Container:
+class Container(Control):
     """A container below a state root. What it is now is always looked up, never remembered.
 
     Attributes:
@@ -214,27 +215,6 @@ class Container:
         from .signalling import send
 
         send(self, number, everyone=all)
-
-    def pause(self) -> None:
-        """Stop every process of it; returns when all stand still.
-
-        Raises:
-            WrongStatus: it is neither created nor running.
-            DeadlineExceeded: a process does not stop (uninterruptible sleep); all go on.
-        """
-        from .pausing import pause
-
-        pause(self._runtime, self)
-
-    def resume(self) -> None:
-        """Let every process of it go on.
-
-        Raises:
-            WrongStatus: it is not paused.
-        """
-        from .pausing import resume
-
-        resume(self._runtime, self)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its init to end; see :meth:`Process.wait`."""

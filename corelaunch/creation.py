@@ -11,6 +11,7 @@ from .container import Container
 from .errors import ConfigError, CorelaunchError
 from .kernel import procfs
 from .process import Process
+from .spec.resources import updatable
 from .state import lock, state_file
 from .state.book import Book
 from .state.journal import VERSION, Journal
@@ -124,6 +125,14 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
     )
     if prepared.edits:
         book.record("edits", edits=[edit.json() for edit in prepared.edits])
+    linux = prepared.config.get("linux") or {}
+    rdt = linux.get("intelRdt") or {}
+    book.record(
+        "resources",
+        done=True,
+        resources=updatable(linux.get("resources") or {}),
+        schemata={key: rdt[key] for key in ("l3CacheSchema", "memBwSchema") if rdt.get(key)},
+    )
     for backend in prepared.backends:
         book.place(backend.owner, backend.kind, backend.name, backend.distribution, backend.placement)
     return book

@@ -269,6 +269,7 @@ static bool take(struct span record, struct summary *summary)
         {"\"begin\"", take_begin},  {"\"place\"", take_place},      {"\"process\"", take_process},
         {"\"status\"", take_status}, {"\"intend\"", pass_over},      {"\"done\"", pass_over},
         {"\"gone\"", pass_over},    {"\"descriptors\"", pass_over}, {"\"edits\"", pass_over},
+        {"\"resources\"", pass_over},
     };
     struct span rest = record, name, value;
 

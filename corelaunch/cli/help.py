@@ -51,7 +51,7 @@ def _indent(text: str) -> str:
 
 
 def _options(options: Sequence[Option]) -> str:
-    rows = [(_names(option), option.help + _default(option)) for option in options if not option.later]
+    rows = [(_names(option), option.help + _default(option)) for option in options if option.shown]
     width = max(len(names) for names, _ in rows)
     return "".join(f"   {names.ljust(width)}  {text}\n" for names, text in rows)
 

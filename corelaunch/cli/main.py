@@ -34,6 +34,8 @@ COMMANDS = {
     "kill": "send a signal (default: SIGTERM) to a container's init",
     "pause": "stop every process of a container where it stands",
     "resume": "let the processes of a paused container go on",
+    "update": "change the limits of a container",
+    "ps": "show the processes of a container",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",
     "plan": "print what create would do, and which plugin would do it",

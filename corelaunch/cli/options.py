@@ -39,6 +39,13 @@ class Option(Record):
     #: Word for the value in the help text.
     metavar: str = "value"
     later: str = ""
+    #: Works, and is shown in no help.
+    hidden: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether help, manual and completion tell of it."""
+        return not (self.later or self.hidden)
 
     @property
     def name(self) -> str:

@@ -89,7 +89,16 @@ def read_object(path: str, name: str, directory: int | None = None) -> dict[str,
         raise KernelError.of("cannot read", error, where=name) from error
     finally:
         os.close(fd)
-    value = jsontext.loads(data, name)
+    return parse_object(data, name)
+
+
+def parse_object(data: bytes, name: str) -> dict[str, Any]:
+    """The JSON object in these bytes.
+
+    Raises:
+        ConfigError: it is none; JSON errors have ``name:line:column``.
+    """
+    value: Any = jsontext.loads(data, name)
     if type(value) is not dict:
         raise ConfigError("invalid JSON", where=name, why="the file must hold an object")
     return value

@@ -5,6 +5,10 @@ What the values mean to this kernel, and what it lacks, is the cgroup manager's 
 
 from __future__ import annotations
 
+import os
+
+from ..errors import ConfigError, KernelError
+from ..jsontext import SIZE_LIMIT
 from .fields import U64, array, boolean, i64, integer, mapping, string, table, u16, u32, u64
 from .findings import Findings
 
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .findings import Where
+
+#: What is wrong with a resources object is said of the document of this name.
+DOCUMENT = "resources"
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _RULE_TYPES = ("a", "b", "c", "")
@@ -25,9 +32,38 @@ def check_resources(resources: Mapping[str, Any]) -> list[str]:
     Raises:
         ConfigError: the first thing that is wrong, with its path in the object.
     """
-    findings = Findings("resources")
+    findings = Findings(DOCUMENT)
     check(resources, (), findings)
     return findings.warnings
+
+
+def updatable(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resources object may be changed later: everything but the device rules, and nothing that is null."""
+    return {key: value for key, value in resources.items() if key != "devices" and value is not None}
+
+
+def load_resources(path: str) -> dict[str, Any]:
+    """The resources object in a file, or on stdin if it is called ``-``; not yet checked.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a JSON object.
+        KernelError: it cannot be read.
+    """
+    from .bundle import parse_object, read_object
+
+    if path != "-":
+        try:
+            return read_object(path, path)
+        except FileNotFoundError:
+            raise ConfigError("cannot read resources", where=path, why="no such file or directory") from None
+    data = b""
+    try:
+        # One more than is allowed, so that parse_object sees that it is too large.
+        while len(data) <= SIZE_LIMIT and (chunk := os.read(0, 1 << 20)):
+            data += chunk
+    except OSError as error:
+        raise KernelError.of("cannot read resources", error, where="stdin") from error
+    return parse_object(data, "stdin")
 
 
 def _rule(rule: Any, where: Where, findings: Findings) -> None:

@@ -12,6 +12,7 @@ process  a process of ours: role (stage 0, init, hook, exec), pid, start time, p
 step     the launch step at which create failed
 descriptors  where fds 0, 1, 2 of the init pointed before it could change them
 status   created, started, deleting
+resources  what it is limited to: as created, before an update (done false) and after it
 freezer  what was asked of it: frozen before it is frozen, thawed after it is thawed
 ============ ==============================================================================================
 

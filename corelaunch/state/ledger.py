@@ -49,6 +49,7 @@ class Ledger:
         damaged: something in the journal could not be read, so there may have been more.
         offset: how much of the journal that is, in bytes: reading goes on from there.
         status: "creating" until a ``status`` record says otherwise.
+        resources, schemata: linux.resources (without device rules) and Intel RDT lines in force, as far as is known.
         frozen: ``pause`` was begun and no ``resume`` has ended since; whether it *is* frozen, the freezer knows.
     """
 
@@ -62,6 +63,8 @@ class Ledger:
         self.step = ""
         self.status = "creating"
         self.frozen = False
+        self.resources: Mapping[str, Any] = {}
+        self.schemata: Mapping[str, str] = {}
         self.last_number = 0
         self.records: list[Mapping[str, Any]] = []
         self.offset = 0
@@ -104,6 +107,9 @@ class Ledger:
             self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
             self.status = record["status"]
+        elif kind == "resources":
+            if record["done"]:
+                self.resources, self.schemata = record["resources"], record["schemata"]
         elif kind == "freezer":
             self.frozen = record["wanted"] == "frozen"
 

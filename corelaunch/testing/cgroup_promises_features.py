@@ -17,6 +17,7 @@ MIB = 1 << 20
 #: Feature -> the operations that belong to it.
 OPERATIONS: dict[str, tuple[Callable[[CgroupManager, CgroupPlacement], Any], ...]] = {
     "limits": (lambda manager, placement: manager.set_resources(placement, {"pids": {"limit": 17}}),),
+    "update": (lambda manager, placement: manager.update_resources(placement, {"pids": {"limit": 17}}),),
     "freeze": (
         lambda manager, placement: manager.freeze(placement),
         lambda manager, placement: manager.thaw(placement),
@@ -104,9 +105,21 @@ class Limiting:
         made = stage.create()
         stage.join(made)
         for size in (32, 64, 16):
-            stage.set(made, {"memory": {"limit": size * MIB}, "pids": {"limit": size}})
+            stage.update(made, {"memory": {"limit": size * MIB}, "pids": {"limit": size}})
             assert stage.control(made, "memory", "memory.limit_in_bytes", "memory.max") == str(size * MIB)
             assert stage.control(made, "pids", "pids.max", "pids.max") == str(size)
+
+    def test_an_update_that_fails_leaves_the_limits_as_they_were(self, stage: Stage) -> None:
+        """All or none: nobody can tell from an error which half of an update is in force."""
+        stage.need("limits", "update")
+        made = stage.create()
+        stage.join(made)
+        stage.update(made, {"memory": {"limit": 32 * MIB}, "pids": {"limit": 17}})
+        with pytest.raises((KernelError, ConfigError)):
+            stage.update(made, {"memory": {"limit": 16 * MIB}, "pids": {"limit": 1 << 40}})
+        memory = stage.control(made, "memory", "memory.limit_in_bytes", "memory.max")
+        assert memory == str(32 * MIB), f"after a failed update memory is limited to {memory}"
+        assert stage.control(made, "pids", "pids.max", "pids.max") == "17"
 
     def test_the_pids_limit_holds(self, stage: Stage) -> None:
         """The kernel, and not only the file, knows it."""

@@ -17,6 +17,7 @@ from corelaunch.api import (
     CgroupRequest,
     CgroupStats,
     ConfigError,
+    CorelaunchError,
     DeadlineExceeded,
     Effect,
     KernelError,
@@ -71,13 +72,25 @@ class ReferenceCgroupManager(CgroupManager):
         for section, content in resources.items():
             if section not in known or set(content) - known[section]:
                 raise Unsupported("cannot limit this", where=f"linux.resources.{section}")
-        for section, v1, v2 in (("pids", "pids.max", "pids.max"), ("memory", "memory.limit_in_bytes", "memory.max")):
+        for section, v1, v2 in (("memory", "memory.limit_in_bytes", "memory.max"), ("pids", "pids.max", "pids.max")):
             limit = resources.get(section, {}).get("limit")
             if limit is not None:
                 name = v1 if section in placement.paths else v2
                 value = "max" if limit < 0 and name.endswith("max") else str(limit)
                 self._write(f"{self._of(placement, section)}/{name}", value)
         self._swap(placement, resources.get("memory", {}).get("swap"))
+
+    def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        """set_resources; when it fails, what the controls said before is written back."""
+        controls = [("memory", "memory.limit_in_bytes", "memory.max"), ("pids", "pids.max", "pids.max")]
+        paths = [f"{self._of(placement, c)}/{v1 if c in placement.paths else v2}" for c, v1, v2 in controls]
+        before = {path: self._read(path) for (section, _, _), path in zip(controls, paths) if section in resources}
+        try:
+            self.set_resources(placement, resources)
+        except CorelaunchError:
+            for path, value in before.items():
+                self._write(path, value)
+            raise
 
     def freeze(self, placement: CgroupPlacement) -> None:
         """Freeze and wait; thawed for a moment now and then: a parent in vfork(2) else waits for its frozen child."""

@@ -164,6 +164,13 @@ class Stage:
         except Unsupported as error:
             host_lacks(f"a controller ({error})")
 
+    def update(self, made: Made, resources: Mapping[str, Any]) -> None:
+        """Change limits; skip if this host has no such controller."""
+        try:
+            self.manager.update_resources(made.placement, resources)
+        except Unsupported as error:
+            host_lacks(f"a controller ({error})")
+
     def control(self, made: Made, controller: str, v1: str, v2: str) -> str:
         """The value of a control file, whichever version of cgroups holds it."""
         paths = made.placement.paths

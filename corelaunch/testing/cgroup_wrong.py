@@ -216,6 +216,13 @@ class SwallowsErrors(ReferenceCgroupManager):
             super().set_resources(placement, resources)
 
 
+class UpdatesHalf(ReferenceCgroupManager):
+    """Leaves what it has set before it fails."""
+
+    def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        self.set_resources(placement, resources)
+
+
 class PretendsStats(ReferenceCgroupManager):
     """Claims no figures, and gives some."""
 

@@ -11,6 +11,7 @@ from points import PARENT
 FOREVER = ("sleep", "1000")
 SHORT = ("true",)
 CREATE = ("create", "--bundle", "BUNDLE", "ID")
+UPDATE = ("update", "--memory", "32m", "--pids-limit", "32", "--cpu-share", "200", "ID")
 RUN = ("run", "--bundle", "BUNDLE", "ID")
 
 
@@ -74,6 +75,7 @@ VERBS = {
         Verb("delete --force", FOREVER, ("create", "start"), ("delete", "--force", "ID"), kills_init=True),
         Verb("pause", FOREVER, ("create", "start"), ("pause", "ID")),
         Verb("resume", FOREVER, ("create", "start", "pause"), ("resume", "ID")),
+        Verb("update", FOREVER, ("create", "start"), UPDATE),
         Verb("delete paused", FOREVER, ("create", "start", "pause"), ("delete", "--force", "ID"), others=False),
         Verb("create veth", FOREVER, (), CREATE, at=(0, 1, 2), create=_VETH, others=False),
         Verb("delete veth", FOREVER, ("create",), ("delete", "--force", "ID"), create=_VETH, others=False),

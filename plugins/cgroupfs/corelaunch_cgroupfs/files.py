@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .rollback import Writes
+
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CHUNK = 65536
@@ -96,11 +98,13 @@ class Controls:
     Attributes:
         directory: the cgroup, in one hierarchy.
         where: JSON path that the values come from, for errors.
+        writes: what notes each write, None if it need not be set back.
     """
 
-    def __init__(self, directory: str, where: str) -> None:
+    def __init__(self, directory: str, where: str, writes: Writes | None = None) -> None:
         self.directory = directory
         self.where = where
+        self.writes = writes
 
     def path(self, name: str) -> str:
         """The control file of this name."""
@@ -130,6 +134,8 @@ class Controls:
             fd = os.open(self.path(name), WRITE)
             try:
                 for value in values:
+                    if self.writes is not None:
+                        self.writes.note(self.path(name), value)
                     os.write(fd, value.encode())
             finally:
                 os.close(fd)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from .rollback import Writes
+
 _UNLIMITED = 1 << 63
 
 #: The kernel silently moves shares into this range (kernel/sched/fair.c); a silent change is none that we make.
@@ -29,34 +31,34 @@ _THROTTLES = (
 )
 
 
-def write_v1(paths: Mapping[str, str], resources: Mapping[str, Any]) -> None:
+def write_v1(paths: Mapping[str, str], resources: Mapping[str, Any], writes: Writes | None = None) -> None:
     """Write every property that is set; the controllers are known to be there (``needs.check``).
 
     Raises:
         ConfigError, Unsupported, KernelError: of the first property that cannot be set.
     """
     if "cpuset" in paths:
-        _cpuset(paths["cpuset"], Section(resources, "cpu"))
+        _cpuset(paths["cpuset"], Section(resources, "cpu"), writes)
     if "devices" in paths and resources.get("devices"):
         write_devices(paths["devices"], resources["devices"])
     if "memory" in paths:
-        _memory(paths["memory"], Section(resources, "memory"))
+        _memory(paths["memory"], Section(resources, "memory"), writes)
     if "cpu" in paths:
-        _cpu(paths["cpu"], Section(resources, "cpu"))
+        _cpu(paths["cpu"], Section(resources, "cpu"), writes)
     if "pids" in paths:
-        _pids(paths["pids"], Section(resources, "pids"))
+        _pids(paths["pids"], Section(resources, "pids"), writes)
     if "blkio" in paths:
-        _block_io(paths["blkio"], Section(resources, "blockIO"))
+        _block_io(paths["blkio"], Section(resources, "blockIO"), writes)
     if resources.get("hugepageLimits"):
-        write_huge_pages(paths, resources["hugepageLimits"])
+        write_huge_pages(paths, resources["hugepageLimits"], writes)
     if "net_cls" in paths:
-        _network(paths, Section(resources, "network"), resources.get("network") or {})
+        _network(paths, Section(resources, "network"), resources.get("network") or {}, writes)
     if "rdma" in paths:
-        write_rdma(paths["rdma"], resources.get("rdma") or {})
+        write_rdma(paths["rdma"], resources.get("rdma") or {}, writes)
 
 
-def _memory(directory: str, memory: Section) -> None:
-    controls = Controls(directory, memory.where)
+def _memory(directory: str, memory: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, memory.where, writes)
     if memory.number("kernel") not in (None, -1):
         raise Unsupported(
             "cannot limit this", where=f"{memory.where}.kernel", why="the kernel ignores it since Linux 5.16"
@@ -123,8 +125,8 @@ def _memory_and_swap(controls: Controls, limit: int | None, swap: int | None) ->
             raise
 
 
-def _cpu(directory: str, cpu: Section) -> None:
-    controls = Controls(directory, cpu.where)
+def _cpu(directory: str, cpu: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, cpu.where, writes)
     shares = cpu.number("shares")
     if shares is not None:
         if not _SHARES[0] <= shares <= _SHARES[1]:
@@ -136,6 +138,9 @@ def _cpu(directory: str, cpu: Section) -> None:
         controls.set("cpu.shares", str(shares))
     idle = cpu.number("idle", zero_is_unset=False)
     if idle is not None:
+        if writes is not None and controls.has("cpu.idle") and controls.read("cpu.idle") == "0":
+            # Taking back cpu.idle makes the kernel forget the shares, so setting back must write them too.
+            writes.note(controls.path("cpu.shares"), "")
         controls.set("cpu.idle", str(idle))
     _bandwidth(controls, cpu.number("period"), cpu.number("quota"), cpu.number("burst", zero_is_unset=False))
     _in_either_order(
@@ -173,22 +178,22 @@ def _set_if(controls: Controls, name: str, value: int | None) -> None:
         controls.set(name, str(value))
 
 
-def _cpuset(directory: str, cpu: Section) -> None:
-    controls = Controls(directory, cpu.where)
+def _cpuset(directory: str, cpu: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, cpu.where, writes)
     for key in ("cpus", "mems"):
         value = cpu.text(key)
         if value:
             controls.set(f"cpuset.{key}", value, hint=f"{cpu.where}.{key}: is there such a {key[:-1]}?")
 
 
-def _pids(directory: str, pids: Section) -> None:
+def _pids(directory: str, pids: Section, writes: Writes | None) -> None:
     limit = pids.number("limit", zero_is_unset=False)
     if limit is not None:
-        Controls(directory, pids.where).set("pids.max", maximum(limit))
+        Controls(directory, pids.where, writes).set("pids.max", maximum(limit))
 
 
-def _block_io(directory: str, block_io: Section) -> None:
-    controls = Controls(directory, block_io.where)
+def _block_io(directory: str, block_io: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, block_io.where, writes)
     if block_io.number("leafWeight") is not None:
         controls.set("blkio.leaf_weight", str(block_io.number("leafWeight")))
     weight = block_io.number("weight")
@@ -205,11 +210,11 @@ def _block_io(directory: str, block_io: Section) -> None:
             )
 
 
-def write_huge_pages(paths: Mapping[str, str], limits: Any) -> None:
+def write_huge_pages(paths: Mapping[str, str], limits: Any, writes: Writes | None) -> None:
     """``hugepageLimits``: in the v1 hierarchy, or in the unified one, which has it on some hybrid hosts and on v2."""
     where = "linux.resources.hugepageLimits"
     v1 = "hugetlb" in paths
-    controls = Controls(paths["hugetlb"] if v1 else paths.get("", ""), where)
+    controls = Controls(paths["hugetlb"] if v1 else paths.get("", ""), where, writes)
     for index, entry in enumerate(limits):
         size = page_size(entry.get("pageSize"), f"{where}[{index}].pageSize")
         limit = entry.get("limit")
@@ -223,16 +228,19 @@ def write_huge_pages(paths: Mapping[str, str], limits: Any) -> None:
                 controls.set(name, value)
 
 
-def _network(paths: Mapping[str, str], network: Section, content: Mapping[str, Any]) -> None:
+def _network(
+    paths: Mapping[str, str], network: Section, content: Mapping[str, Any], writes: Writes | None
+) -> None:
     class_id = network.number("classID")
     if class_id is not None:
-        Controls(paths["net_cls"], network.where).set("net_cls.classid", str(class_id))
+        Controls(paths["net_cls"], network.where, writes).set("net_cls.classid", str(class_id))
     for index, entry in enumerate(content.get("priorities") or ()):
         name = files.component(str(entry.get("name")), f"{network.where}.priorities[{index}].name")
-        Controls(paths["net_prio"], network.where).set("net_prio.ifpriomap", f"{name} {int(entry.get('priority', 0))}")
+        value = f"{name} {int(entry.get('priority', 0))}"
+        Controls(paths["net_prio"], network.where, writes).set("net_prio.ifpriomap", value)
 
 
-def write_rdma(directory: str, rdma: Mapping[str, Any]) -> None:
+def write_rdma(directory: str, rdma: Mapping[str, Any], writes: Writes | None) -> None:
     """``rdma``: the same file in both versions of cgroups."""
     for device, limits in rdma.items():
         where = f"linux.resources.rdma.{device}"
@@ -242,4 +250,4 @@ def write_rdma(directory: str, rdma: Mapping[str, Any]) -> None:
             value = section.number(key, zero_is_unset=False)
             if value is not None:
                 words.append(f"{word}={value}")
-        Controls(directory, where).set("rdma.max", " ".join(words))
+        Controls(directory, where, writes).set("rdma.max", " ".join(words))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from .rollback import Writes
+
 _SHARES = (2, 262144)
 
 _IO_MAX = (
@@ -26,30 +28,30 @@ _IO_MAX = (
 )
 
 
-def write_v2(directory: str, resources: Mapping[str, Any]) -> None:
+def write_v2(directory: str, resources: Mapping[str, Any], writes: Writes | None = None) -> None:
     """Write every property that is set, ``unified`` last; device rules were refused by ``needs.check``.
 
     Raises:
         ConfigError, Unsupported, KernelError: of the first property that cannot be set.
     """
-    _pids(directory, Section(resources, "pids"))
-    _memory(directory, Section(resources, "memory"))
-    _io(directory, Section(resources, "blockIO"))
-    _cpu(directory, Section(resources, "cpu"))
+    _pids(directory, Section(resources, "pids"), writes)
+    _memory(directory, Section(resources, "memory"), writes)
+    _io(directory, Section(resources, "blockIO"), writes)
+    _cpu(directory, Section(resources, "cpu"), writes)
     if resources.get("hugepageLimits"):
-        write_huge_pages({"": directory}, resources["hugepageLimits"])
-    write_rdma(directory, resources.get("rdma") or {})
-    _unified(directory, resources.get("unified") or {})
+        write_huge_pages({"": directory}, resources["hugepageLimits"], writes)
+    write_rdma(directory, resources.get("rdma") or {}, writes)
+    _unified(directory, resources.get("unified") or {}, writes)
 
 
-def _pids(directory: str, pids: Section) -> None:
+def _pids(directory: str, pids: Section, writes: Writes | None) -> None:
     limit = pids.number("limit", zero_is_unset=False)
     if limit is not None:
-        Controls(directory, pids.where).set("pids.max", maximum(limit))
+        Controls(directory, pids.where, writes).set("pids.max", maximum(limit))
 
 
-def _memory(directory: str, memory: Section) -> None:
-    controls = Controls(directory, memory.where)
+def _memory(directory: str, memory: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, memory.where, writes)
     for key in ("kernel", "kernelTCP", "swappiness"):
         if memory.number(key, zero_is_unset=key != "swappiness") not in (None, -1):
             raise Unsupported("cannot set this", where=f"{memory.where}.{key}", why="cgroup v2 has no such control")
@@ -98,8 +100,8 @@ def cpu_weight(shares: int) -> int:
     return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
 
 
-def _cpu(directory: str, cpu: Section) -> None:
-    controls = Controls(directory, cpu.where)
+def _cpu(directory: str, cpu: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, cpu.where, writes)
     for key in ("realtimePeriod", "realtimeRuntime"):
         if cpu.number(key) is not None:
             raise Unsupported("cannot set this", where=f"{cpu.where}.{key}", why="cgroup v2 has no such control")
@@ -108,6 +110,9 @@ def _cpu(directory: str, cpu: Section) -> None:
         controls.set("cpu.weight", str(cpu_weight(shares)))
     idle = cpu.number("idle", zero_is_unset=False)
     if idle is not None:
+        if writes is not None and controls.has("cpu.idle") and controls.read("cpu.idle") == "0":
+            # Taking back cpu.idle makes the kernel forget the weight, so setting back must write it too.
+            writes.note(controls.path("cpu.weight"), "")
         controls.set("cpu.idle", str(idle))
     quota, period = cpu.number("quota"), cpu.number("period")
     burst = cpu.number("burst", zero_is_unset=False)
@@ -126,8 +131,8 @@ def _cpu(directory: str, cpu: Section) -> None:
             controls.set(f"cpuset.{key}", value)
 
 
-def _io(directory: str, block_io: Section) -> None:
-    controls = Controls(directory, block_io.where)
+def _io(directory: str, block_io: Section, writes: Writes | None) -> None:
+    controls = Controls(directory, block_io.where, writes)
     if block_io.number("leafWeight") is not None or list(block_io.devices("weightDevice", "leafWeight")):
         raise Unsupported("cannot set this", where=f"{block_io.where}.leafWeight", why="cgroup v2 has no such control")
     weight = block_io.number("weight")
@@ -142,7 +147,7 @@ def _io(directory: str, block_io: Section) -> None:
             controls.set("io.max", f"{device} {word}={value or 'max'}")
 
 
-def _unified(directory: str, unified: Mapping[str, Any]) -> None:
+def _unified(directory: str, unified: Mapping[str, Any], writes: Writes | None) -> None:
     where = "linux.resources.unified"
     for name, value in unified.items():
         if not isinstance(value, str):
@@ -152,6 +157,6 @@ def _unified(directory: str, unified: Mapping[str, Any]) -> None:
             raise ConfigError(
                 "not a resource", where=f"{where}.{name}", why="cgroup.* files are managed by the runtime"
             )
-        controls = Controls(directory, f"{where}.{name}")
+        controls = Controls(directory, f"{where}.{name}", writes)
         for line in value.split("\n"):
             controls.set(files.component(name, where), line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corelaunch.api import CgroupManager, cgroup_hierarchies, hookimpl
+from corelaunch.api import CgroupManager, CorelaunchError, cgroup_hierarchies, hookimpl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +72,28 @@ class CgroupfsManager(CgroupManager):
             from .limits_v1 import write_v1
 
             write_v1(placement.paths, resources)
+
+    def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+        """Write limits of a container that runs: all of them, or none (see :mod:`rollback`)."""
+        from . import layout, needs
+        from .rollback import Writes
+
+        needs.check(placement, resources)
+        writes = Writes()
+        try:
+            if layout.is_v2(placement.paths):
+                from .limits_v2 import write_v2
+
+                write_v2(placement.paths[""], resources, writes)
+            elif placement.paths:
+                from .limits_v1 import write_v1
+
+                write_v1(placement.paths, resources, writes)
+        except CorelaunchError as error:
+            refused = writes.undo()
+            if refused:
+                error.hint = f"not set back: {', '.join(refused)}"
+            raise
 
     def freeze(self, placement: CgroupPlacement) -> None:
         """See :func:`freezer.freeze`."""

@@ -82,6 +82,7 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
         {
             "a_limit_reads_back_from_the_kernel",
             "a_property_that_is_absent_stays_as_it_is",
+            "an_update_that_fails_leaves_the_limits_as_they_were",
             "limits_change_while_processes_run",
         },
         "'64' == '17'",
@@ -92,9 +93,15 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
         {
             "a_limit_that_cannot_be_set_is_an_error",
             "limits_of_a_cgroup_that_is_gone_are_an_error",
+            "an_update_that_fails_leaves_the_limits_as_they_were",
             "an_unclaimed_operation_is_refused[devices]",
         },
         "DID NOT RAISE",
+    ),
+    wrong.UpdatesHalf: (
+        "Limiting",
+        {"an_update_that_fails_leaves_the_limits_as_they_were"},
+        "after a failed update memory is limited to",
     ),
     wrong.PretendsStats: ("Unclaimed", {"an_unclaimed_operation_is_refused[stats]"}, "was not refused: it returned"),
     wrong.ZerosForGone: ("Measuring", {"stats_of_a_cgroup_that_is_gone_are_an_error"}, "DID NOT RAISE"),
