@@ -191,7 +191,11 @@ static bool take_begin(struct span record, struct summary *summary)
         } else if (is_text(name, "\"namespaces\"")) {
             if (!number_of(value, &summary->namespaces))
                 return false;
-        } else if (!is_text(name, "\"record\"") && !is_text(name, "\"id\"") && !is_text(name, "\"owner_uid\"")) {
+        } else if (is_text(name, "\"cgroup_mode\"")) {
+            if (!is_text(value, "\"required\""))
+                return false;
+        } else if (!is_text(name, "\"record\"") && !is_text(name, "\"id\"") && !is_text(name, "\"owner_uid\"") &&
+                   !is_text(name, "\"keyring\"")) {
             return false;
         }
     }
