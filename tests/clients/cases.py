@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Case = Callable[[Any], None]
@@ -90,6 +91,18 @@ def on_terminal(words: list[str], typed: str, *, seconds: float = 30) -> Result:
         process.kill()
         process.wait()
         os.close(master)
+
+
+def cgroup_value(pid: int, controller: str, v1: str, v2: str) -> str:
+    """What a file of a process's cgroup says: ``v1`` where the controller has a hierarchy of its own, else ``v2``."""
+    unified = Path("/sys/fs/cgroup")
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return Path(f"/sys/fs/cgroup/{controllers}{path}/{v1}").read_text().strip()
+        if number == "0":
+            unified = Path(f"/sys/fs/cgroup{path}")
+    return (unified / v2).read_text().strip()
 
 
 def equal(found: object, wanted: object, what: object = "") -> None:

@@ -13,7 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from cases import Failure, case, equal, wait_until, within
+import documented
+from cases import Failure, call, case, equal, wait_until, within
 from ctr_client import IMAGE, Ctr, make_client
 
 __all__ = ["make_client"]
@@ -96,7 +97,7 @@ def run_forwards_signals(c: Ctr) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         equal(process.stdout.readline(), "ready\n")
-        time.sleep(0.5)  # ctr catches signals some time after the start, and does not say when
+        time.sleep(1)  # ctr catches signals some time after the start, and does not say when
         process.send_signal(signal.SIGTERM)
         equal((process.stdout.read(), process.wait(20)), ("told\n", 5))
 
@@ -566,6 +567,23 @@ def run_while_others_come_and_go(c: Ctr) -> None:
     words = [[*c.base, *c.run_words("--rm", IMAGE, c.name(), "echo", "one of many")] for _ in range(5)]
     processes = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in words]
     equal([process.communicate(timeout=60)[0] for process in processes], ["one of many\n"] * 5)
+
+
+@ctr
+def documented_lines(c: Ctr) -> None:
+    documented.install(c.runtime)
+    for words in documented.command("ctr", IMAGE=IMAGE, ID=c.name()):
+        equal(c.ok(*words[1:]), "hello")
+
+
+@ctr
+def documented_configuration(c: Ctr) -> None:
+    """CRI is not started here; but containerd reads the file."""
+    file = c.work / "cri.toml"
+    file.write_text("version = 2\n" + documented.block("### Under containerd", "toml"))
+    result = call(["containerd", "-c", str(file), "config", "dump"])
+    equal(result.code, 0, result)
+    within(result.out, 'BinaryName = "/usr/local/bin/corelaunch"')
 
 
 @ctr

@@ -44,10 +44,13 @@ def mount_all() -> None:
         if os.path.isdir(directory):
             mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
     # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
-    upper, work = (Path("/var/tmp/etc", name) for name in ("upper", "work"))
-    for path in (WORK, upper, work):
-        path.mkdir(parents=True)
-    mount("-t", "overlay", "-o", f"lowerdir=/etc,upperdir={upper},workdir={work}", "overlay", "/etc")
+    for directory in ("/etc", "/usr/local/bin"):
+        upper, work = (Path(f"/var/tmp/changed{directory}", name) for name in ("upper", "work"))
+        upper.mkdir(parents=True)
+        work.mkdir()
+        options = f"lowerdir={directory},upperdir={upper},workdir={work}"
+        mount("-t", "overlay", "-o", options, "overlay", directory)
+    WORK.mkdir()
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(WORK))
     mount("--make-shared", str(WORK))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -9,11 +9,7 @@ _PATHS = "namespaces cannot be joined by path yet"
 
 KNOWN_MISSES: dict[str, dict[str, str]] = {
     "podman": {
-        "pause-and-unpause": "no pause",
-        "rm-force-paused": "no pause",
         "update": "no update",
-        "preserve-fds": "no --preserve-fds",
-        "exec-preserve-fds": "no --preserve-fds",
         "network-of-a-container": _PATHS,
         "network-by-path": _PATHS,
         "network-bridge": _PATHS,
@@ -25,15 +21,21 @@ KNOWN_MISSES: dict[str, dict[str, str]] = {
         "pod-share-pid": _PATHS,
         "pod-stop-start-pause": _PATHS,
         "kube-play": _PATHS,
+        "documented-lines": _PATHS,
     },
     "ctr": {
-        "pause-and-resume": "no pause",
-        "kill-a-paused-one": "no pause",
         "ps": "no ps",
         "shared-pid-namespace-leaves-nobody": _PATHS,
         "network-by-path": _PATHS,
         "ipc-of-another": _PATHS,
         "uts-and-network-of-another": _PATHS,
         "pid-of-another": _PATHS,
+    },
+    "buildah": {"run-network-by-path": _PATHS},
+    "docker": {
+        "top": "no ps",
+        "update": "no update",
+        "network-of-a-container": _PATHS,
+        "pid-and-ipc-of-a-container": _PATHS,
     },
 }

@@ -11,9 +11,11 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
-from cases import Failure, case, equal, wait_until, within
+import documented
+from cases import Failure, call, case, equal, wait_until, within
 from podman_client import IMAGE, Podman, make_client
 
 __all__ = ["make_client"]
@@ -102,6 +104,7 @@ def run_forwards_signals(p: Podman) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         equal(process.stdout.readline(), "ready\n")
+        time.sleep(1)  # podman catches signals some time after the start, and does not say when
         process.send_signal(signal.SIGTERM)
         equal((process.stdout.read(), process.wait(20)), ("told\n", 5))
 
@@ -1012,6 +1015,25 @@ def run_while_others_come_and_go(p: Podman) -> None:
     words = [*p.base, "run", "--rm", "--network", "none", IMAGE, "echo", "one of many"]
     processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     equal([process.communicate(timeout=40)[0] for process in processes], ["one of many\n"] * 4)
+
+
+@podman
+def documented_lines(p: Podman) -> None:
+    """With podman's own storage and configuration, as an operator calls it."""
+    documented.install(p.base[-1])
+    ulimits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+    conf = Path("/etc/containers/containers.conf")
+    conf.write_text(ulimits)
+    environment = {key: value for key, value in os.environ.items() if key != "CONTAINERS_CONF"}
+    call(["podman", "import", str(p.work / "image.tar"), IMAGE], env=environment)
+    for words in documented.command("podman", IMAGE=IMAGE):
+        result = call(words, env=environment)
+        equal((result.code, result.out), (0, "hello\n"), result)
+    conf.write_text(ulimits + documented.block("### Under podman", "toml"))
+    call(["podman", "run", "--name", "documented", "--network", "none", IMAGE, "/bin/true"], env=environment)
+    what = "{{.OCIRuntime}} {{.State.ExitCode}}"
+    equal(call(["podman", "inspect", "--format", what, "documented"], env=environment).out, "corelaunch 0\n")
+    call(["podman", "rm", "documented"], env=environment)
 
 
 @podman

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cases import Result, call, equal, on_terminal, wait_until
+from cases import Result, call, cgroup_value, equal, on_terminal, wait_until
 
 from corelaunch.testing.bundles import make_rootfs
 
@@ -98,13 +98,7 @@ class Podman:
 
     def cgroup_file(self, name: str, controller: str, v1: str, v2: str) -> str:
         """What a limit's file of a container's cgroup says, read from the host's side."""
-        for line in Path(f"/proc/{self.pid(name)}/cgroup").read_text().splitlines():
-            number, controllers, path = line.split(":", 2)
-            if controller in controllers.split(","):
-                return Path(f"/sys/fs/cgroup/{controllers}{path}/{v1}").read_text().strip()
-            if number == "0":
-                unified = Path(f"/sys/fs/cgroup{path}/{v2}")
-        return unified.read_text().strip()
+        return cgroup_value(self.pid(name), controller, v1, v2)
 
     def json(self, *words: str) -> Any:
         return json.loads(self.ok(*words))
