@@ -46,11 +46,16 @@ _Noreturn void fail_context(struct init *init, int context, const char *path, co
 int new_filesystem(struct init *init, const char *type, const char *path)
 {
     int context = sys_fsopen(type);
-    if (context < 0 && errno == ENODEV)
+    if (context >= 0)
+        return context;
+    if (errno == ENODEV)
         fail(init, path, ENODEV, "fsopen: unknown filesystem type");
-    if (context < 0)
-        fail_call(init, path, "fsopen");
-    return context;
+    int saved = errno;
+    char buffer[CL_ERROR_TEXT];
+    struct text text = text_in(buffer, sizeof buffer);
+    text_add(&text, "fsopen ");
+    text_add(&text, type);
+    fail(init, path, saved, buffer);
 }
 
 /* "key=value" or a bare flag. A value may be empty; only the first "=" parts it from the key. */

@@ -91,7 +91,7 @@ class Channel:
             if name == "LOG":
                 self._relay(message.payload)
             elif name == "ERROR":
-                raise child_error(message.payload)
+                raise self._explained(child_error(message.payload))
             else:
                 return name, message
 
@@ -138,6 +138,13 @@ class Channel:
                 "the child's messages are out of order", why=f"{message.sequence} came, {self._received} was due"
             )
         return self.machine.accept(message.type, len(message.fds))
+
+    def _explained(self, error: ChildError | ProtocolError) -> ChildError | ProtocolError:
+        if self.machine.in_user_namespace and isinstance(error, ChildError) and error.errno:
+            from .refusals import hint
+
+            error.hint = hint(error)
+        return error
 
     def _relay(self, payload: bytes) -> None:
         if len(payload) != calcsize(_LOG):

@@ -89,7 +89,8 @@ class SyncMachine:
             self._forbidden.add("HOOKS_REACHED")
         self._hooks = hooks
         self._console = plan.has_console
-        self._mappings = plan.uid_map is not None
+        #: The child makes a user namespace, where the kernel refuses more.
+        self.in_user_namespace = plan.uid_map is not None
 
     def accept(self, type_number: int, descriptors: int) -> str:
         """Take a message of the child; returns its name.
@@ -140,7 +141,7 @@ class SyncMachine:
     def _advance(self, name: str) -> int:
         after = _NEXT.get((self.phase, name))
         too_early = (
-            (name == "STAGE2" and self._mappings and self.phase != "mapped")
+            (name == "STAGE2" and self.in_user_namespace and self.phase != "mapped")
             or (name == "READY" and self._hooks and self.phase == "alive")
             or (name == "READY" and self._console and self.phase != "consoled")
             or (name == "CONSOLE" and self._hooks and self.phase == "alive")

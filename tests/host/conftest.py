@@ -78,7 +78,7 @@ def user() -> Iterator[rootless_host.User]:
     """An ordinary user, and a directory that he can reach (pytest's own are root's alone)."""
     directory = Path(tempfile.mkdtemp(prefix="cl-rl-", dir="/tmp"))
     directory.chmod(0o755)
-    made = rootless_host.User(f"cl-rl-{os.getpid()}", directory)
+    made = rootless_host.User(rootless_host.MARK, directory)
     try:
         made.own(bundles.make_rootfs(made.home / "rootfs"))
         yield made
@@ -91,3 +91,29 @@ def user() -> Iterator[rootless_host.User]:
 def installed(user: rootless_host.User) -> str:
     """A corelaunch that the user can run and not write."""
     return rootless_host.installation(user.home.parent / "installed")
+
+
+@pytest.fixture
+def user_cli(user: rootless_host.User, installed: str) -> Iterator[rootless_host.UserCli]:
+    """corelaunch as the user calls it."""
+    made = rootless_host.UserCli(installed, user.runtime_dir / "corelaunch", rootless_host.MARK, user)
+    yield made
+    made.delete_all()
+
+
+@pytest.fixture
+def user_bundle(user: rootless_host.User, installed: str) -> Callable[..., str]:
+    """Makes a bundle of the user from what ``spec --rootless`` writes, without its terminal."""
+
+    def make(*args: str, change: Callable[[dict[str, Any]], object] | None = None) -> str:
+        def adapt(config: dict[str, Any]) -> None:
+            config["process"]["args"] = list(args)
+            config["process"]["terminal"] = False
+            config["root"]["path"] = str(user.home / "rootfs")
+            if change is not None:
+                change(config)
+
+        path = user.home / f"bundle-{rootless_host.serial()}"
+        return str(rootless_host.spec(user, path, installed, adapt))
+
+    return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from cli_host import CHECKOUT, Cli
+
+#: In the name of everything that these tests make.
+MARK = f"cl-rl-{os.getpid()}"
 
 #: What an ordinary user finds in his environment.
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -104,6 +108,27 @@ def spec(user: User, bundle: Path, program: str, change: Callable[[dict[str, Any
         change(config)
         (bundle / "config.json").write_text(json.dumps(config))
     return bundle
+
+
+def ranges(user: User) -> Callable[[dict[str, Any]], None]:
+    """A change of a config: the user is its root, his subordinate ids follow."""
+
+    def change(config: dict[str, Any]) -> None:
+        for member, own in (("uidMappings", user.uid), ("gidMappings", user.gid)):
+            config["linux"][member] = [
+                {"containerID": 0, "hostID": own, "size": 1},
+                {"containerID": 1, "hostID": user.first, "size": user.count},
+            ]
+
+    return change
+
+
+def serial() -> int:
+    """A number that no test had before."""
+    return next(_SERIAL)
+
+
+_SERIAL = itertools.count()
 
 
 def _range_of(name: str, path: str) -> tuple[int, int]:

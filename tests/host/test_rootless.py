@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +15,12 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 import residue
 from cli_host import RUNC, wait_until
-from rootless_host import User, UserCli, spec
+from rootless_host import MARK, User, UserCli, ranges, serial, spec
 from test_cli_terminal import Window
 
-MARK = f"cl-rl-{os.getpid()}"
 SLEEP = ["sleep", "1000"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-Change = Callable[[dict[str, Any]], object]
-
-
-@pytest.fixture
-def cli(user: User, installed: str) -> Iterator[UserCli]:
-    made = UserCli(installed, user.runtime_dir / "corelaunch", MARK, user)
-    yield made
-    made.delete_all()
-
-
-@pytest.fixture
-def bundle(user: User, installed: str) -> Callable[..., str]:
-    """Makes a bundle from ``spec --rootless``, without a terminal."""
-
-    def make(*args: str, change: Change | None = None, terminal: bool = False) -> str:
-        def adapt(config: dict[str, Any]) -> None:
-            config["process"]["args"] = list(args)
-            config["process"]["terminal"] = terminal
-            config["root"]["path"] = str(user.home / "rootfs")
-            if change is not None:
-                change(config)
-
-        return str(spec(user, user.home / f"bundle-{next(_SERIAL)}", installed, adapt))
-
-    return make
-
-
-_SERIAL = itertools.count()
-
-
-def ranges(user: User) -> Change:
-    """A change: the user is root, his subordinate ids follow."""
-
-    def change(config: dict[str, Any]) -> None:
-        for member, own in (("uidMappings", user.uid), ("gidMappings", user.gid)):
-            config["linux"][member] = [
-                {"containerID": 0, "hostID": own, "size": 1},
-                {"containerID": 1, "hostID": user.first, "size": user.count},
-            ]
-
-    return change
-
 
 PROBE = """
 id; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups /proc/self/oom_score_adj
@@ -81,12 +35,12 @@ env
 
 @pytest.mark.parametrize("maps", ["own id", "range"])
 def test_a_container_of_a_user_sees_what_runc_shows_it(
-    cli: UserCli, bundle: Any, user: User, maps: str, tmp_path: Path
+    user_cli: UserCli, user_bundle: Any, user: User, maps: str, tmp_path: Path
 ) -> None:
     change = ranges(user) if maps == "range" else None
-    where = bundle("sh", "-c", PROBE, change=change)
+    where = user_bundle("sh", "-c", PROBE, change=change)
     answers = []
-    for program in (cli.program, RUNC):
+    for program in (user_cli.program, RUNC):
         words = user.words(program, "run", "--bundle", where, f"{MARK}-view")
         done = subprocess.run(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30
@@ -98,13 +52,13 @@ def test_a_container_of_a_user_sees_what_runc_shows_it(
 
 
 def test_what_spec_rootless_writes_runs_unchanged_on_the_users_terminal(
-    cli: UserCli, user: User, installed: str
+    user_cli: UserCli, user: User, installed: str
 ) -> None:
     where = user.home / f"spec-{os.getpid()}"
     spec(user, where, installed)
     os.rename(user.home / "rootfs", where / "rootfs")
     try:
-        window = Window(cli.words("run", "--bundle", str(where), cli.new_id()))
+        window = Window(user_cli.words("run", "--bundle", str(where), user_cli.new_id()))
         window.expect("# ")
         window.type("tty; id -u; exit 7\n")
         window.expect("/dev/pts/0")
@@ -113,61 +67,63 @@ def test_what_spec_rootless_writes_runs_unchanged_on_the_users_terminal(
         os.rename(where / "rootfs", user.home / "rootfs")
 
 
-def test_every_verb_works_for_a_user(cli: UserCli, bundle: Any, user: User) -> None:
-    one = cli.new_id()
-    where = bundle(*SLEEP)
-    cli.ok("create", "--bundle", where, one)
-    created = cli.state(one)
+def test_every_verb_works_for_a_user(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    one = user_cli.new_id()
+    where = user_bundle(*SLEEP)
+    user_cli.ok("create", "--bundle", where, one)
+    created = user_cli.state(one)
     assert (created["status"], created["bundle"]) == ("created", where)
     assert (user.runtime_dir / "corelaunch" / one).is_dir()
-    cli.ok("start", one)
-    assert cli.state(one)["status"] == "running"
+    user_cli.ok("start", one)
+    assert user_cli.state(one)["status"] == "running"
     assert os.stat(f"/proc/{created['pid']}").st_uid == user.uid
-    assert cli.ok("exec", one, "id", "-u") == "0\n"
-    assert cli.ok("list").splitlines()[1].split()[-1] == user.name
-    assert cli("exec", one, "sh", "-c", "exit 3").code == 3
-    cli.ok("kill", one, "KILL")
-    cli.wait_for(one, "stopped")
-    cli.ok("delete", one)
-    assert cli.ok("list", "-q") == ""
+    assert user_cli.ok("exec", one, "id", "-u") == "0\n"
+    assert user_cli.ok("list").splitlines()[1].split()[-1] == user.name
+    assert user_cli("exec", one, "sh", "-c", "exit 3").code == 3
+    user_cli.ok("kill", one, "KILL")
+    user_cli.wait_for(one, "stopped")
+    user_cli.ok("delete", one)
+    assert user_cli.ok("list", "-q") == ""
 
 
-def test_delete_by_force_takes_a_running_container_away(cli: UserCli, bundle: Any, user: User) -> None:
-    one = cli.new_id()
-    cli.ok("run", "--detach", "--bundle", bundle(*SLEEP), one)
-    pid = cli.state(one)["pid"]
-    cli.ok("delete", "--force", one)
+def test_delete_by_force_takes_a_running_container_away(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    one = user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP), one)
+    pid = user_cli.state(one)["pid"]
+    user_cli.ok("delete", "--force", one)
     # It is not our child: a zombie for a moment.
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, "the container's init to be gone")
     assert not (user.runtime_dir / "corelaunch" / one).exists()
 
 
-def test_exec_of_every_kind(cli: UserCli, bundle: Any, user: User) -> None:
-    one = cli.new_id()
-    cli.ok("run", "--detach", "--bundle", bundle(*SLEEP, change=ranges(user)), one)
-    assert cli.ok("exec", "--user", "5:6", "-g", "7", one, "id") == "uid=5 gid=6 groups=7\n"
-    assert cli.ok("exec", "--cwd", "/tmp", "--env", "A=b", one, "sh", "-c", "pwd; echo $A") == "/tmp\nb\n"
-    assert "0000000000000000" in cli.ok("exec", "--user", "5", one, "grep", "CapEff", "/proc/self/status")
-    cli.ok("exec", "--detach", one, "sleep", "77")
-    assert "sleep 77" in cli.ok("exec", one, "ps")
-    window = Window(cli.words("exec", "--tty", one, "sh"))
+def test_exec_of_every_kind(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    one = user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=ranges(user)), one)
+    assert user_cli.ok("exec", "--user", "5:6", "-g", "7", one, "id") == "uid=5 gid=6 groups=7\n"
+    assert user_cli.ok("exec", "--cwd", "/tmp", "--env", "A=b", one, "sh", "-c", "pwd; echo $A") == "/tmp\nb\n"
+    assert "0000000000000000" in user_cli.ok("exec", "--user", "5", one, "grep", "CapEff", "/proc/self/status")
+    user_cli.ok("exec", "--detach", one, "sleep", "77")
+    assert "sleep 77" in user_cli.ok("exec", one, "ps")
+    window = Window(user_cli.words("exec", "--tty", one, "sh"))
     window.expect("# ")
     window.type("tty; exit 4\n")
     window.expect("/dev/pts/0")
     assert window.end() == 4
 
 
-def test_a_user_of_the_container_has_his_groups_and_nobody_elses(cli: UserCli, bundle: Any, user: User) -> None:
+def test_a_user_of_the_container_has_his_groups_and_nobody_elses(
+    user_cli: UserCli, user_bundle: Any, user: User
+) -> None:
     def change(config: dict[str, Any]) -> None:
         ranges(user)(config)
         config["process"]["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [5, 6]}
 
-    where = bundle("sh", "-c", "id; cat /proc/self/setgroups", change=change)
-    assert cli.ok("run", "--bundle", where, cli.new_id()) == "uid=1000(user) gid=1001 groups=5,6\nallow\n"
+    where = user_bundle("sh", "-c", "id; cat /proc/self/setgroups", change=change)
+    assert user_cli.ok("run", "--bundle", where, user_cli.new_id()) == "uid=1000(user) gid=1001 groups=5,6\nallow\n"
 
 
-def test_files_of_the_container_belong_to_the_users_ids(cli: UserCli, bundle: Any, user: User) -> None:
-    shared = user.home / f"shared-{next(_SERIAL)}"
+def test_files_of_the_container_belong_to_the_users_ids(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    shared = user.home / f"shared-{serial()}"
     shared.mkdir()
     user.own(shared)
 
@@ -179,55 +135,56 @@ def test_files_of_the_container_belong_to_the_users_ids(cli: UserCli, bundle: An
             {"destination": "/shared", "type": "bind", "source": str(shared), "options": ["rbind", "nosuid"]}
         )
 
-    cli.ok("run", "--bundle", bundle("sh", "-c", "cd /shared; touch a b; chown 1 b", change=change), cli.new_id())
+    where = user_bundle("sh", "-c", "cd /shared; touch a b; chown 1 b", change=change)
+    user_cli.ok("run", "--bundle", where, user_cli.new_id())
     assert (shared / "a").stat().st_uid == user.uid
     assert (shared / "b").stat().st_uid == user.first
 
 
-def test_the_helpers_are_not_looked_for_in_path(cli: UserCli, bundle: Any, user: User) -> None:
-    trap = user.home / f"trap-{next(_SERIAL)}"
+def test_the_helpers_are_not_looked_for_in_path(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    trap = user.home / f"trap-{serial()}"
     trap.mkdir()
     for name in ("newuidmap", "newgidmap"):
         (trap / name).write_text(f"#!/bin/sh\ntouch {trap}/sprung\n")
         (trap / name).chmod(0o755)
     user.own(trap)
-    cli.environment["PATH"] = str(trap)
-    assert cli.ok("run", "--bundle", bundle("true", change=ranges(user)), cli.new_id()) == ""
+    user_cli.environment["PATH"] = str(trap)
+    assert user_cli.ok("run", "--bundle", user_bundle("true", change=ranges(user)), user_cli.new_id()) == ""
     assert not (trap / "sprung").exists()
 
 
-def test_hooks_run_as_the_user(cli: UserCli, bundle: Any, user: User) -> None:
-    note = user.home / f"note-{next(_SERIAL)}"
+def test_hooks_run_as_the_user(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    note = user.home / f"note-{serial()}"
 
     def change(config: dict[str, Any]) -> None:
         script = f"id -u >> {note}; grep -o '\"status\": *\"[a-z]*\"' >> {note}"
         hook = [{"path": "/bin/sh", "args": ["sh", "-c", script]}]
         config["hooks"] = {"createRuntime": hook, "poststart": hook, "poststop": hook}
 
-    cli.ok("run", "--bundle", bundle("true", change=change), cli.new_id())
+    user_cli.ok("run", "--bundle", user_bundle("true", change=change), user_cli.new_id())
     words = re.findall(r"\d+|[a-z]+(?=\"$)", note.read_text(), re.MULTILINE)
     assert words == [str(user.uid), "creating", str(user.uid), "running", str(user.uid), "stopped"]
 
 
-def test_sysfs_needs_no_bind_where_the_network_is_the_containers_own(cli: UserCli, bundle: Any) -> None:
+def test_sysfs_needs_no_bind_where_the_network_is_the_containers_own(user_cli: UserCli, user_bundle: Any) -> None:
     def change(config: dict[str, Any]) -> None:
         config["linux"]["namespaces"].append({"type": "network"})
         config["mounts"] = [mount for mount in config["mounts"] if not mount["destination"].startswith("/sys")]
         config["mounts"].append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]})
 
-    where = bundle("sh", "-c", "ls /sys/class/net; cat /sys/class/net/lo/operstate", change=change)
-    assert cli.ok("run", "--bundle", where, cli.new_id()) == "lo\nunknown\n"
+    where = user_bundle("sh", "-c", "ls /sys/class/net; cat /sys/class/net/lo/operstate", change=change)
+    assert user_cli.ok("run", "--bundle", where, user_cli.new_id()) == "lo\nunknown\n"
 
 
-def test_the_state_root_is_the_users_own(cli: UserCli, bundle: Any, user: User) -> None:
-    cli.ok("run", "--bundle", bundle("true"), cli.new_id())
+def test_the_state_root_is_the_users_own(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    user_cli.ok("run", "--bundle", user_bundle("true"), user_cli.new_id())
     status = (user.runtime_dir / "corelaunch").stat()
     assert (status.st_uid, status.st_mode & 0o7777) == (user.uid, 0o1700)
 
 
 @pytest.mark.parametrize("mounted", [False, True])
 def test_the_root_of_a_user_namespace_runs_containers_in_it(
-    cli: UserCli, bundle: Any, user: User, mounted: bool
+    user_cli: UserCli, user_bundle: Any, user: User, mounted: bool
 ) -> None:
     # As podman does it: everything happens in a user namespace, where the runtime is root.
     def change(config: dict[str, Any]) -> None:
@@ -239,32 +196,32 @@ def test_the_root_of_a_user_namespace_runs_containers_in_it(
             for member in ("uidMappings", "gidMappings"):
                 linux[member] = [{"containerID": 0, "hostID": 0, "size": 1}]
 
-    where = bundle("sh", "-c", "id -u; cat /proc/self/uid_map", change=change)
-    words = ["unshare", "--user", "--map-root-user", "--mount", cli.program]
+    where = user_bundle("sh", "-c", "id -u; cat /proc/self/uid_map", change=change)
+    words = ["unshare", "--user", "--map-root-user", "--mount", user_cli.program]
     done = subprocess.run(
-        user.words(*words, "run", "--bundle", where, cli.new_id()), capture_output=True, text=True, timeout=30
+        user.words(*words, "run", "--bundle", where, user_cli.new_id()), capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["0", "0", "0" if not mounted else str(user.uid), "1"]
-    assert cli.ok("list", "-q") == ""
+    assert user_cli.ok("list", "-q") == ""
 
 
 def test_a_killed_run_leaves_nothing_that_the_users_own_delete_does_not_take(
-    cli: UserCli, bundle: Any, user: User
+    user_cli: UserCli, user_bundle: Any, user: User
 ) -> None:
-    where = bundle(*SLEEP, change=ranges(user))
-    scope = residue.Scope(marks=(MARK,), trees=(str(cli.root),), shared=())
-    cli.ok("run", "--bundle", bundle("true"), cli.new_id())
+    where = user_bundle(*SLEEP, change=ranges(user))
+    scope = residue.Scope(marks=(MARK,), trees=(str(user_cli.root),), shared=())
+    user_cli.ok("run", "--bundle", user_bundle("true"), user_cli.new_id())
     before = residue.snapshot(scope)
     for number in range(12):
-        one = cli.new_id()
+        one = user_cli.new_id()
         process = subprocess.Popen(
-            cli.words("run", "--bundle", where, one), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            user_cli.words("run", "--bundle", where, one), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         time.sleep(0.008 * number)
         process.kill()
         process.wait()
-        cli.ok("delete", "--force", one)
+        user_cli.ok("delete", "--force", one)
         wait_until(lambda: not user.pids(), 10, "all of the user's processes to be gone")
         found = residue.diff(before, residue.snapshot(scope))
         assert found.left == ()
