@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 HERE = os.path.dirname(os.path.abspath(__file__))
 # A build runs in an isolated environment that does not see the checkout.
 sys.path.insert(0, HERE)
-from corelaunch import code_pack  # noqa: E402
+from corelaunch import code_pack, code_pack_build  # noqa: E402
 
 FRONT = os.path.join("native", "build", "corelaunch")
 
@@ -30,13 +30,17 @@ class BuildNative(build_ext):
             self.write_pack(package)
 
     def write_pack(self, package: str) -> None:
-        """Write the modules into one file for the command; build_py has put them there before."""
-        with open(os.path.join(package, "_libexec", code_pack.file_name()), "wb") as pack:
-            pack.write(code_pack.build(package))
+        """Write the code of the modules into files for the command; build_py has put the modules there before."""
+        for name, content in (
+            (code_pack.file_name(), code_pack_build.build(package)),
+            (code_pack_build.boot_name(), code_pack_build.boot(package)),
+        ):
+            with open(os.path.join(package, "_libexec", name), "wb") as file:
+                file.write(content)
 
     def get_outputs(self) -> list[str]:
         """Also name the program, so that uninstalling removes it."""
-        names = ("corelaunch-init", code_pack.file_name())
+        names = ("corelaunch-init", code_pack.file_name(), code_pack_build.boot_name())
         return [*super().get_outputs(), *(os.path.join(self.build_lib, "corelaunch", "_libexec", n) for n in names)]
 
 

@@ -10,6 +10,8 @@ import gc
 import posix
 import sys
 
+from .lazy_os import install as install_lazy_os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -37,10 +39,12 @@ def start(directories: list[str], *, packed: bool = False) -> NoReturn:
     sys.argv[0] = "corelaunch"
     # A command ends before there is garbage worth collecting, and looking for it in all that was imported costs 1 ms.
     gc.disable()
+    install_lazy_os()
     if packed:
-        from .code_pack import install
+        from . import code_pack, plugin_import
 
-        install(f"{directories[0]}/corelaunch")
+        code_pack.install(f"{directories[0]}/corelaunch")
+        plugin_import.install(directories)
     try:
         from .cli.main import entry
     except ImportError as error:

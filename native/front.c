@@ -110,14 +110,21 @@ static void list_minors(const char *prefix, bool minors[NEWEST_MINOR + 1])
     }
 }
 
+/* The package's own main module; or what the build made of it for this very Python, which is started faster. */
+static bool find_main(struct launch *launch, const char *package, int minor)
+{
+    return exists(launch->main, R_OK, "%s/_libexec/boot.cpython-3%d.pyc", package, minor) ||
+           exists(launch->main, R_OK, "%s/__main__.py", package);
+}
+
 static bool find_package(struct launch *launch, const char *prefix, int minor)
 {
     static const char *const packages[] = {"site-packages", "dist-packages"};
+    char package[PATH_MAX];
 
     for (int i = 0; i < 4; i++)
-        if (exists(launch->main, R_OK, "%s/%s/python3.%d/%s/corelaunch/__main__.py", prefix, libraries[i % 2], minor,
-                   packages[i / 2]))
-            return true;
+        if (exists(package, R_OK, "%s/%s/python3.%d/%s/corelaunch", prefix, libraries[i % 2], minor, packages[i / 2]))
+            return find_main(launch, package, minor);
     return false;
 }
 

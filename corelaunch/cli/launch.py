@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 
 from ..errors import UsageError
 from .options import FLAG, LIST, NUMBER, Option
@@ -79,7 +80,7 @@ def handover_keywords(call: Call, *, listen: bool) -> dict[str, Any]:
         "console_socket": absolute(options["console-socket"]),
         "pidfd_socket": absolute(options["pidfd-socket"]),
     }
-    if options["preserve-fds"] or (listen and "LISTEN_FDS" in os.environ):
+    if options["preserve-fds"] or (listen and b"LISTEN_FDS" in posix.environ):
         from .descriptors import inherited_io
 
         environment = os.environ if listen else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from corelaunch import code_pack
+from corelaunch import code_pack, code_pack_build
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def package(tmp_path: Path) -> Path:
     (package / "inner" / "__init__.py").write_text("from .leaf import WORD\n")
     (package / "inner" / "leaf.py").write_text("WORD = 'from the pack'\nWHERE = __file__\n")
     (package / "testing" / "__init__.py").write_text("")
-    (package / "_libexec" / code_pack.file_name()).write_bytes(code_pack.build(str(package)))
+    (package / "_libexec" / code_pack.file_name()).write_bytes(code_pack_build.build(str(package)))
     return package
 
 
@@ -71,4 +71,46 @@ def test_without_a_pack_everything_works(package: Path) -> None:
 
 
 def test_the_contract_suites_are_not_in_the_pack(package: Path) -> None:
-    assert b"corelaunch.testing" not in code_pack.build(str(package))
+    assert b"corelaunch.testing" not in code_pack_build.build(str(package))
+
+
+def test_the_code_in_a_pack_is_that_of_its_source_without_what_only_readers_need(tmp_path: Path) -> None:
+    package = tmp_path / "corelaunch"
+    (package / "_libexec").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "first.py").write_text(
+        "from __future__ import annotations\n"
+        "TYPE_CHECKING = False\n"
+        "if TYPE_CHECKING:\n    from secret import Thing\nelse:\n    Thing = 'at run time'\n"
+        "from .second import VALUE\n"
+        "class Fields:\n    a: Thing\n    b: 'Thing' = 1\n"
+        "def call(x: Thing, *rest: Thing, y: Thing = 2, **more: Thing) -> Thing:\n"
+        "    return x, rest, y, more, Thing, VALUE, Fields.__annotations__\n"
+    )
+    (package / "second.py").write_text("VALUE = 'of second'\ndef __getattr__(name):\n    return name\n")
+    pack = code_pack_build.build(str(package))
+    assert b"secret" not in pack
+    (package / "_libexec" / code_pack.file_name()).write_bytes(pack)
+    code = (
+        f"import sys; sys.path.append({str(Path(code_pack.__file__).parents[1])!r})\n"
+        "from corelaunch import code_pack\n"
+        "[sys.modules.pop(n) for n in list(sys.modules) if n.startswith('corelaunch')]\n"
+        f"sys.path[-1] = {str(tmp_path)!r}\n"
+        f"code_pack.install({str(package)!r})\n"
+        "from corelaunch import first, second\n"
+        "fields = {'a': 'Thing', 'b': \"'Thing'\"}\n"
+        "assert first.call(0, 1, z=3) == (0, (1,), 2, {'z': 3}, 'at run time', 'of second', fields)\n"
+        "assert second.anything == 'anything' and not hasattr(first, 'nothing')\n"
+        "assert second.__spec__.parent == 'corelaunch'\n"
+        "assert sys.modules['corelaunch'].second is second and first.call.__annotations__ == {}\n"
+        "import importlib; assert importlib.reload(first) is first\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_fails_is_not_left_half_imported(package: Path) -> None:
+    (package / "inner" / "leaf.py").write_text("WORD = 1 / 0\n")
+    (package / "_libexec" / code_pack.file_name()).write_bytes(code_pack_build.build(str(package)))
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        imported(package)

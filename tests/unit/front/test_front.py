@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from corelaunch import __version__
+from corelaunch import __version__, code_pack_build
 
 
 def test_it_runs_with_an_empty_environment_from_any_directory(environment: Any, tmp_path: Path) -> None:
@@ -58,6 +59,31 @@ def test_the_newest_python_that_has_the_package_is_taken_with_its_own_interprete
         interpreter.write_text(f"#!/bin/sh\necho 3.{minor}\n")
         interpreter.chmod(0o755)
     assert bare_environment.run().stdout == "3.12\n"
+
+
+def test_the_boot_file_of_this_python_is_preferred_to_the_main_module(bare_environment: Any) -> None:
+    fake = bare_environment.bin / "python3"
+    fake.unlink()
+    fake.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    fake.chmod(0o755)
+    package = bare_environment.site / "corelaunch"
+    boot = package / "_libexec" / f"boot.cpython-3{sys.version_info[1]}.pyc"
+    boot.parent.mkdir(parents=True)
+    (boot.parent / "boot.cpython-399.pyc").touch()
+    (package / "__main__.py").touch()
+    assert bare_environment.run("state").stdout.splitlines()[-2:] == [str(package / "__main__.py"), "state"]
+    boot.touch()
+    assert bare_environment.run("state").stdout.splitlines()[-2:] == [str(boot), "state"]
+
+
+def test_a_boot_file_starts_the_command_and_one_that_is_out_of_date_leaves_it_to_the_files(environment: Any) -> None:
+    package = environment.site / "corelaunch"
+    boot = package / "_libexec" / code_pack_build.boot_name()
+    boot.write_bytes(code_pack_build.boot(str(package)))
+    assert environment.run("--version").stdout == f"corelaunch version {__version__}\nspec: 1.2.0\n"
+    isolated = package / "isolated.py"
+    isolated.write_text(isolated.read_text().replace("gc.disable()", "print('edited', flush=True)"))
+    assert environment.run("--version").stdout == f"edited\ncorelaunch version {__version__}\nspec: 1.2.0\n"
 
 
 def test_variables_that_would_steer_the_interpreter_are_dropped_and_others_stay(bare_environment: Any) -> None:
