@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .backends import Placed
     from .bootstrap.stdio import ProcessIO
+    from .notify import NotifySocket
     from .process import Process
     from .runtime import Runtime
     from .state.book import Book
@@ -133,8 +134,11 @@ class Container(Control):
 
     # -- what it does ----------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, notify: NotifySocket | None = None) -> None:
         """Let its init execute the program of config.json.
+
+        Args:
+            notify: gets the container's notify socket, if it was created with one.
 
         Raises:
             WrongStatus: it is not "created".
@@ -149,7 +153,7 @@ class Container(Control):
             if status != "created":
                 what = _NOT_STARTED.get(status, f"cannot start a container in the {status} state")
                 raise WrongStatus(what, where=self.id)
-            start(self._runtime, self, book)
+            start(self._runtime, self, book, notify)
         finally:
             book.close()
 
@@ -186,18 +190,13 @@ class Container(Control):
         """
         from .execution import execute
 
-        status = self.status
-        if status == "paused" and not ignore_paused:
-            hint = "resume it, or use --ignore-paused"
-            raise WrongStatus("cannot exec in a paused container", where=self.id, hint=hint)
-        if status not in ("created", "running", "paused"):
-            raise WrongStatus("cannot exec in a stopped container", where=self.id)
         return execute(
             self._runtime,
             self,
             process,
             io,
             cgroup=cgroup,
+            ignore_paused=ignore_paused,
             pid_file=pid_file,
             console_socket=console_socket,
             pidfd_socket=pidfd_socket,

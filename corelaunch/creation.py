@@ -33,6 +33,7 @@ def create(
     console_socket: str = "",
     pidfd_socket: str = "",
     detached: bool = False,
+    notify: bool = False,
 ) -> Container:
     """Make the container that ``prepared`` describes.
 
@@ -64,6 +65,10 @@ def create(
             write(book.directory, prepared.files)
         if launch.observe is not None:
             launch.observe("creating", 0)
+        if notify:
+            from .notify import make_directory
+
+            make_directory(book.directory)
         lifecycle.create(launch, process, io, lambda ready: _save_state(book, ready))
         if console_socket:
             from .bootstrap.handover import send_console

@@ -34,11 +34,18 @@ def execute(
     io: ProcessIO | None,
     *,
     cgroup: Mapping[str, str],
+    ignore_paused: bool,
     pid_file: str = "",
     console_socket: str = "",
     pidfd_socket: str = "",
 ) -> Process:
     """Execute ``process`` in a running container; see :meth:`Container.exec`."""
+    status = container.status
+    if status == "paused" and not ignore_paused:
+        hint = "resume it, or use --ignore-paused"
+        raise WrongStatus("cannot exec in a paused container", where=container.id, hint=hint)
+    if status not in ("created", "running", "paused"):
+        raise WrongStatus("cannot exec in a stopped container", where=container.id)
     terminal = bool(process.get("terminal"))
     if console_socket and not terminal:
         raise ConfigError(

@@ -70,11 +70,13 @@ def prepare(
     no_new_keyring: bool = False,
     preserve_fds: int = 0,
     listen_fds: int = 0,
+    notify: bool = False,
 ) -> Prepared:
     """Read, check, adjust, choose, place and plan.
 
     Args:
-        state_directory: where ``files`` will be; needed if there are networks.
+        state_directory: where ``files`` will be, and the notify socket; needed if there are networks, or ``notify``.
+        notify: its process gets a notify socket.
         plugins: names of lifecycle plugins, which may ask for edits of config and plan.
 
     Raises:
@@ -94,6 +96,10 @@ def prepare(
         config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
         warnings = [*adjusted.warnings] if edits else warnings
     user, nested = os.geteuid() != 0, in_user_namespace()
+    if notify:
+        from .notify import with_socket
+
+        config = with_socket(config, state_directory)
     chosen = backend_choice.choose(
         registry,
         container_id,

@@ -100,6 +100,7 @@ class Runtime:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         detached: bool = False,
+        notify: bool = False,
     ) -> Container:
         """Create a container: everything is made, its init waits for :meth:`Container.start`.
 
@@ -113,6 +114,7 @@ class Runtime:
             console_socket: unix socket that gets the pty master of a container with ``process.terminal``.
             pidfd_socket: unix socket that gets the pidfd of its init, with "standard" as the message.
             detached: the caller will not keep the pty master, so a terminal without a console socket is refused.
+            notify: its process gets a socket to say that it is ready (sd_notify(3)); see ``corelaunch.notify``.
 
         Raises:
             ContainerExists: the id is taken; that container is untouched.
@@ -134,6 +136,7 @@ class Runtime:
                 no_new_keyring=no_new_keyring,
                 preserve_fds=len(io.preserved),
                 listen_fds=io.listening,
+                notify=notify,
             )
         for warning in prepared.warnings:
             self.log("warning", warning)
@@ -147,6 +150,7 @@ class Runtime:
             console_socket=console_socket,
             pidfd_socket=pidfd_socket,
             detached=detached,
+            notify=notify,
         )
 
     def run(
@@ -219,12 +223,14 @@ class Runtime:
         no_new_keyring: bool = False,
         preserve_fds: int = 0,
         listen_fds: int = 0,
+        notify: bool = False,
     ) -> Prepared:
         """What :meth:`create` would do, thought through without doing any of it.
 
         Args:
             preserve_fds: how many descriptors from 3 upward the process keeps (``ProcessIO.preserved``).
             listen_fds: how many of these are sockets to accept from (``ProcessIO.listening``).
+            notify: as in :meth:`create`.
         """
         from .preparation import prepare
 
@@ -242,6 +248,7 @@ class Runtime:
             no_new_keyring=no_new_keyring,
             preserve_fds=preserve_fds,
             listen_fds=listen_fds,
+            notify=notify,
         )
 
     def gc(self) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from .errors import CorelaunchError, KernelError, WrongStatus
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .container import Container
+    from .notify import NotifySocket
     from .runtime import Runtime
     from .state.book import Book
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 EXECUTE_SECONDS = 60.0
 
 
-def start(runtime: Runtime, container: Container, book: Book) -> None:
+def start(runtime: Runtime, container: Container, book: Book, notify: NotifySocket | None) -> None:
     """Start a created container; see :meth:`Container.start`."""
     observe(runtime, container, book, "starting")
+    if notify is not None:
+        notify.bind(container.directory)
     with runtime.trace.step("start gate"):
         _open_gate(container, book)
     observe(runtime, container, book, "started")

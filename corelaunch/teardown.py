@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Log = Callable[[str, str], None]
 
+#: As ``corelaunch.notify.DIRECTORY``, which is imported only for containers that have one.
+NOTIFY_DIRECTORY = "notify"
+
 #: How long a killed process may take to be gone: it can be held up by a slow unmount or a core dump.
 KILL_SECONDS = 10.0
 
@@ -218,6 +221,11 @@ def remove_directory(directory: str) -> None:
         path = os.path.join(directory, name)
         try:
             if stat.S_ISDIR(os.lstat(path).st_mode):
+                if name == NOTIFY_DIRECTORY:
+                    from .notify import remove_directory as remove_notify
+
+                    remove_notify(directory)
+                    continue
                 raise StateError(
                     "cannot remove the state directory", where=path, why="there is a directory that is not ours"
                 )

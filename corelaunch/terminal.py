@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from .notify import NotifySocket
+
 _CHUNK = 32768
 #: No more input is read while this much waits for a container that does not read its terminal.
 _PENDING_LIMIT = 65536
@@ -101,14 +103,18 @@ class Proxy:
         master: the pty master; it is switched to non-blocking mode, it is ours.
         pidfd: of the process whose end ends the loop.
         stdin, stdout: the caller's; their mode is not changed, others share their open file description.
+        notify: the container's notify socket, which is looked after meanwhile.
     """
 
-    def __init__(self, master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
+    def __init__(
+        self, master: int, pidfd: int, stdin: int = 0, stdout: int = 1, notify: NotifySocket | None = None
+    ) -> None:
         os.set_blocking(master, False)
         self.master = master
         self.pidfd = pidfd
         self.stdin = stdin
         self.stdout = stdout
+        self._notify = notify
         self._to_master = b""
         self._to_stdout = b""
         self._stdin_open = True
@@ -123,6 +129,8 @@ class Proxy:
             events = self._wait(timeout, watch_process=deadline is None)
             if deadline is not None and not events:
                 return
+            if self._notify is not None and self._notify.fileno() in events:
+                self._notify.take(os.getpid())
             if events.get(self.pidfd, 0):
                 # Grandchildren may keep the terminal open, so the hang-up of the pty is not waited for without end.
                 deadline = time.monotonic() + _DRAIN_SECONDS
@@ -144,6 +152,8 @@ class Proxy:
             poll.register(self.stdin, select.POLLIN)
         if self._to_stdout:
             poll.register(self.stdout, select.POLLOUT)
+        if self._notify is not None and self._notify.fileno() >= 0:
+            poll.register(self._notify.fileno(), select.POLLIN)
         if watch_process:
             poll.register(self.pidfd, select.POLLIN)
         return dict(poll.poll(timeout))

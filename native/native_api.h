@@ -15,6 +15,9 @@ struct cl_spawn {
     int new_process_group;
 };
 
+/* Only for the command line: a library does not change the process that it is in. */
+int cl_become_subreaper(void);
+
 int cl_spawn(const struct cl_spawn *request, int *pidfd);
 
 struct cl_received {

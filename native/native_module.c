@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -59,6 +60,11 @@ int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint6
 int cl_pidfd_getfd(int pidfd, int fd)
 {
     return result_of(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
+int cl_become_subreaper(void)
+{
+    return result_of(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
 }
 
 int cl_socketpair(int ends[2])

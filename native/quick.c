@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,6 +118,9 @@ bool quick_answer(int argc, char **argv, int *last_words)
         return false;
     const char *verb = argv[at];
     struct quick_call call = {.id = argv[at + 1], .signal = argv[at + 2], .last_words = -1};
+    /* Its start waits for the container to be ready, and tells the service manager: Python's (corelaunch/notify.py). */
+    if (strcmp(verb, "start") == 0 && getenv("NOTIFY_SOCKET"))
+        return false;
     const bool is_kill = strcmp(verb, "kill") == 0;
     if (!is_kill && (call.signal || (strcmp(verb, "state") != 0 && strcmp(verb, "start") != 0)))
         return false;

@@ -1,8 +1,9 @@
-"""Waiting for a process in the foreground: signals are passed on, a terminal is proxied."""
+"""Waiting for a process in the foreground: signals are passed on, a terminal is proxied, orphans are reaped."""
 
 from __future__ import annotations
 
 import _signal
+import os
 
 from ..errors import CorelaunchError
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from ..notify import NotifySocket
     from ..process import Process
 
 #: Not passed on: they cannot be caught, concern our own children and pipes, or mean a fault of this very program.
@@ -89,30 +91,78 @@ class SignalForwarding:
             return
 
 
-def run_in_foreground(process: Process, start: Callable[[], None]) -> int:
+class OrphanReaping:
+    """Context manager: reaps what the end of the container's processes leaves to us, but for its ``init`` (0: nothing).
+
+    Only while we wait for the init: at any other time a child may be one that somebody waits for (a hook).
+    """
+
+    def __init__(self, init: int) -> None:
+        self._init = init
+
+    def __enter__(self) -> None:
+        if self._init:
+            _signal.signal(_signal.SIGCHLD, self._reap)
+            self._reap()  # what has ended before
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._init:
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+    def _reap(self, *_: object) -> None:
+        try:
+            while True:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None or ended.si_pid == self._init:
+                    return
+                os.waitid(os.P_PID, ended.si_pid, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return
+
+
+def run_in_foreground(
+    process: Process, start: Callable[[], None], *, subreaper: bool = False, notify: NotifySocket | None = None
+) -> int:
     """Start a created container's init and wait for it; its terminal has its size from the first moment on.
+
+    Args:
+        subreaper: its orphans become our children, and are reaped (prctl(2), PR_SET_CHILD_SUBREAPER).
+        notify: its notify socket; the service manager is told that we are the main process, as we stay.
 
     Returns:
         its exit code, 128+N if signal N ended it.
     """
     forwarding = SignalForwarding()
+    if subreaper:
+        from ..kernel.native import become_subreaper
+
+        become_subreaper()
     with forwarding:
-        return _attend(forwarding, process, start)
+        return _attend(forwarding, process, start, OrphanReaping(process.pid if subreaper else 0), notify)
 
 
 def execute_in_foreground(execute: Callable[[], Process]) -> int:
     """Execute a process and wait for it; see :func:`run_in_foreground`."""
     forwarding = SignalForwarding()
     with forwarding:
-        return _attend(forwarding, execute(), None)
+        return _attend(forwarding, execute(), None, OrphanReaping(0))
 
 
-def _attend(forwarding: SignalForwarding, process: Process, start: Callable[[], None] | None) -> int:
+def _attend(
+    forwarding: SignalForwarding,
+    process: Process,
+    start: Callable[[], None] | None,
+    reaping: OrphanReaping,
+    notify: NotifySocket | None = None,
+) -> int:
     if process.master_fd < 0:
         forwarding.begin(process)
         if start is not None:
             start()
-        return process.wait()
+        with reaping:
+            if notify is not None:
+                notify.forward(os.getpid(), process.pidfd, stay=True)
+            return process.wait()
     from ..terminal import Proxy, RawTerminal, copy_size, plain_newlines, terminal_of
 
     terminal = terminal_of(0, 1, 2)
@@ -123,6 +173,6 @@ def _attend(forwarding: SignalForwarding, process: Process, start: Callable[[], 
         copy_size(terminal, process.master_fd)
     if start is not None:
         start()
-    with RawTerminal(0):
-        Proxy(process.master_fd, process.pidfd).run()
+    with RawTerminal(0), reaping:
+        Proxy(process.master_fd, process.pidfd, notify=notify).run()
         return process.wait()

@@ -62,7 +62,13 @@ def create_keywords(call: Call, *, detached: bool) -> dict[str, Any]:
         UsageError: a console socket for a container whose terminal we proxy ourselves, or a descriptor is missing.
     """
     check_console_socket(call.options["console-socket"], detached=detached)
-    return {**plan_keywords(call), **handover_keywords(call, listen=True), "detached": detached}
+    keywords = {**plan_keywords(call), **handover_keywords(call, listen=True), "detached": detached}
+    if os.environ.get("NOTIFY_SOCKET"):
+        from ..notify import check_address
+
+        check_address(os.environ["NOTIFY_SOCKET"])
+        keywords["notify"] = True
+    return keywords
 
 
 def handover_keywords(call: Call, *, listen: bool) -> dict[str, Any]:

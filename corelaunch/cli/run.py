@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from .command import Call, Command
 from .foreground import run_in_foreground
 from .launch import LAUNCH_OPTIONS, bundle_of, create_keywords
 from .options import FLAG, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..process import Process
 
 
 def run(call: Call) -> int:
@@ -15,14 +23,30 @@ def run(call: Call) -> int:
     runtime = call.runtime()
     container_id, bundle = call.arguments[0], bundle_of(call)
     if not options["detach"]:
-        return runtime.run(container_id, bundle, attend=run_in_foreground, keep=options["keep"], **keywords)
+        attend = _attendance(call)
+        return runtime.run(container_id, bundle, attend=attend, keep=options["keep"], **keywords)
     container = runtime.create(container_id, bundle, **keywords)
     try:
-        container.start()
+        if os.environ.get("NOTIFY_SOCKET"):
+            from .readiness import start_and_tell
+
+            start_and_tell(call, container)
+        else:
+            container.start()
     except BaseException:
         container.delete(force=True)
         raise
     return 0
+
+
+def _attendance(call: Call) -> Callable[[Process, Callable[..., None]], int]:
+    """What stays with the container in the foreground."""
+    subreaper = not call.options["no-subreaper"]
+    if os.environ.get("NOTIFY_SOCKET"):
+        from .readiness import attended
+
+        return attended(call, subreaper=subreaper)
+    return lambda init, start: run_in_foreground(init, start, subreaper=subreaper)
 
 
 COMMAND = Command(
@@ -36,6 +60,6 @@ if signal N ended it), and the container is deleted at the end.""",
         *LAUNCH_OPTIONS,
         Option("detach d", "return as soon as the process runs", FLAG),
         Option("keep", "do not delete the container when its process has ended", FLAG),
-        Option("no-subreaper", "accepted and without effect: this runtime never makes itself a subreaper", FLAG),
+        Option("no-subreaper", "leave orphans of the container's processes to who is above us", FLAG),
     ),
 )

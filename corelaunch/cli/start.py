@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .command import Call, Command
@@ -16,7 +17,13 @@ def run(call: Call) -> int:
 
         hear(call.arguments[0], int(last_words))
         return 0
-    call.runtime().load(call.arguments[0]).start()
+    container = call.runtime().load(call.arguments[0])
+    if os.environ.get("NOTIFY_SOCKET"):
+        from .readiness import start_and_tell
+
+        start_and_tell(call, container)
+    else:
+        container.start()
     return 0
 
 

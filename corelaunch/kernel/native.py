@@ -217,6 +217,14 @@ def pidfd_getfd(pidfd: int, fd: int) -> int:
     return _check(lib.cl_pidfd_getfd(pidfd, fd))
 
 
+def become_subreaper() -> None:
+    """Let orphaned descendants become children of this process (PR_SET_CHILD_SUBREAPER, prctl(2)), who must reap them.
+
+    Only the command line may: a library does not change the process that it is in.
+    """
+    _check(lib.cl_become_subreaper())
+
+
 def _path(path: str) -> bytes:
     encoded = os.fsencode(path)
     if b"\0" in encoded:

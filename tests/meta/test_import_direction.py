@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "moments",
         "network_files",
         "networks",
+        "notify",
         "oci_hooks",
         "preparation",
         "process",
