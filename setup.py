@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -71,7 +71,19 @@ def has_header(name: str) -> bool:
     return probe.returncode == 0
 
 
+#: Without cffi, for its import's sake; see the file.
+WATCHDOG = Extension(
+    "corelaunch._watchdog",
+    ["native/watchdog_module.c", "native/native_watchdog.c"],
+    include_dirs=["native"],
+    depends=["native/watchdog.h"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    extra_compile_args=["-Wall", "-Wextra"],
+    py_limited_api=True,
+)
+
 setup(
+    ext_modules=[WATCHDOG],
     cffi_modules=cffi_modules(),
     cmdclass={"build_ext": BuildNative},
     # A program cannot be among `scripts`: setuptools reads those as text.

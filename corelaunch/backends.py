@@ -38,9 +38,6 @@ DEFAULT_RDT_MANAGER = "resctrl"
 #: Off: nothing is asked of it and we may write to none, so there is none.
 REQUIRED, BEST_EFFORT, OFF = "required", "best-effort", "off"
 
-#: How long a backend may take for one call.
-CALL_SECONDS = 30.0
-
 _PLACEMENTS = {
     "cgroup_manager": CgroupPlacement,
     "rdt_manager": RdtPlacement,

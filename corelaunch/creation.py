@@ -56,6 +56,8 @@ def create(
     book = _begin(runtime, prepared)
     launch = lifecycle.Launch(book, prepared.backends, prepared.config, prepared.bundle, runtime.log, runtime.trace)
     process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))
+    launch.call_seconds = runtime.guard.seconds
+    runtime.guard.child = process.newest_pidfd
     if prepared.lifecycle:
         launch.observe = lambda name, pid: _observe(launch, runtime, name, pid)
     try:
@@ -90,6 +92,8 @@ def create(
     except BaseException as error:
         _undo_failed(runtime, launch, process, error)
         raise
+    finally:
+        runtime.guard.child = None
     process.close()
     book.close()
     assert process.handle is not None
@@ -127,6 +131,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         namespaces=prepared.plan.new_namespaces,
         keyring=prepared.keyring,
         cgroup_mode=prepared.backends.cgroup_mode,
+        call_seconds=runtime.guard.seconds,
     )
     if prepared.edits:
         book.record("edits", edits=[edit.json() for edit in prepared.edits])
@@ -152,6 +157,7 @@ def _save_state(book: Book, process: InitProcess) -> None:
 def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProcess, error: BaseException) -> None:
     """Kill the child, undo by the journal, remove the directory. The first error stays the one that is reported."""
     book = launch.book
+    runtime.guard.child = None
     lifecycle.fail(launch, process)
     if process.master_fd >= 0:
         os.close(process.master_fd)

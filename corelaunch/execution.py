@@ -87,8 +87,11 @@ def execute(
     book = container.open_book(exclusive=False)
     try:
         launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace)
+        launch.call_seconds = runtime.guard.seconds
+        runtime.guard.child = child.newest_pidfd
         executed = _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
     finally:
+        runtime.guard.child = None
         book.close()
     if observed:
         more = {"pid": executed.pid, "process": process}

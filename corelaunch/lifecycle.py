@@ -19,6 +19,7 @@ from .backends import open_cgroup_of
 from .bootstrap.init_process import InitProcess
 from .bootstrap.stdio import open_fifos
 from .errors import ChildError, CorelaunchError, KernelError, PluginError
+from .plugins.guard import CALL_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Launch:
         self.bundle = bundle
         self.log = log
         self.trace = trace
+        self.call_seconds = CALL_SECONDS
         self.observe: Callable[[str, int], None] | None = None  #: tells lifecycle plugins of a moment: name, pid
         #: The step that is under way; journaled only if it fails, because undoing needs the effects and not the step.
         self.reached = ""
@@ -108,9 +110,7 @@ class Launch:
 
     def context(self, backend: Placed) -> Any:
         """The context for one call of a backend."""
-        from .backends import CALL_SECONDS
-
-        return self.book.context(backend.owner, CALL_SECONDS, self.log, self.trace)
+        return self.book.context(backend.owner, self.call_seconds, self.log, self.trace)
 
 
 def create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Callable[[InitProcess], None]) -> None:

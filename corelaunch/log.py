@@ -81,6 +81,17 @@ class Log:
         elif not self._json and not self.debug:
             put(2, f"{self.program}: {text}\n")
 
+    def last_line(self) -> tuple[int, bool, str | None]:
+        """How :meth:`failure` writes, for who must do it without us.
+
+        Returns:
+            descriptor of the log (-1: no line there), whether its format is JSON, and what stands in front of the plain
+            text on stderr (None: nothing is written there).
+        """
+        logs = bool(self.path) or self._json or self.debug
+        prefix = "" if self.path else None if logs else f"{self.program}: "
+        return self._fd if logs else -1, self._json, prefix
+
     def notice(self, message: str) -> None:
         """Tell the user of something that is no failure of the command, on stderr (``list``: a broken container)."""
         put(2, one_line(message) + "\n")

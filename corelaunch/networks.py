@@ -60,6 +60,18 @@ def from_annotation(json_text: str) -> list[dict[str, Any]]:
     return [_normal(item, f"{where}[{index}]") for index, item in enumerate(items)]
 
 
+def permitted(json_text: str, types: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What of the annotation may be had: its networks of these types, and a warning for each other one.
+
+    Raises:
+        ConfigError: the annotation is malformed.
+    """
+    found = from_annotation(json_text)
+    refused = sorted({network["type"] for network in found} - {*types})
+    warnings = [f"annotation {ANNOTATION}: network type {kind!r} is not permitted to it" for kind in refused]
+    return [network for network in found if network["type"] in types], warnings
+
+
 def requests(container_id: str, items: Iterable[Mapping[str, Any] | str]) -> list[NetworkRequest]:
     """One request per item, numbered from 0; items are ``"TYPE:key=value"`` or ``{"type": …, "options": {…}}``.
 

@@ -63,6 +63,7 @@ def prepare(
     state_directory: str = "",
     networks: Sequence[str | Mapping[str, Any]] = (),
     plugins: Sequence[str] = (),
+    annotation_networks: Sequence[str] = (),
     cgroup_manager: str = "",
     rdt_manager: str = "",
     rootless: bool | None = None,
@@ -78,6 +79,7 @@ def prepare(
         state_directory: where ``files`` will be, and the notify socket; needed if there are networks, or ``notify``.
         notify: its process gets a notify socket.
         plugins: names of lifecycle plugins, which may ask for edits of config and plan.
+        annotation_networks: types of network that the annotation org.corelaunch.networks may ask for.
 
     Raises:
         InvalidId, ConfigError, Unsupported, PluginError: what is wrong, where, and what to do.
@@ -95,6 +97,10 @@ def prepare(
         adjusted = adjustment.adjust_config(registry, lifecycle, container_id, bundle)
         config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
         warnings = [*adjusted.warnings] if edits else warnings
+    annotation = (config.get("annotations") or {}).get(NETWORKS_ANNOTATION)
+    if annotation is not None:
+        networks, notes = _with_annotation(networks, annotation, annotation_networks)
+        warnings = [*warnings, *notes]
     user, nested = os.geteuid() != 0, in_user_namespace()
     if notify:
         from .notify import with_socket
@@ -137,12 +143,22 @@ def prepare(
         plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
         edits = (*edits, *more)
     warnings = [*warnings, *chosen.warnings, *plan.warnings]
-    if NETWORKS_ANNOTATION in (config.get("annotations") or {}):
-        # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
-        warnings.append(f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it")
     return Prepared(
         container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits, files
     )
+
+
+def _with_annotation(
+    networks: Sequence[str | Mapping[str, Any]], annotation: str, types: Sequence[str]
+) -> tuple[Sequence[str | Mapping[str, Any]], Sequence[str]]:
+    """The networks with those that the annotation asks for and may have, and what it may not, in sentences."""
+    if not types:
+        # Annotations come from images and pods: whoever wrote them is not the one who may plug in interfaces.
+        return networks, (f"annotation {NETWORKS_ANNOTATION} is ignored: no network type is permitted to it",)
+    from .networks import permitted
+
+    more, notes = permitted(annotation, types)
+    return [*networks, *more], notes
 
 
 def config_of(container: Container) -> Mapping[str, Any]:

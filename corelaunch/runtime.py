@@ -39,6 +39,11 @@ class Runtime:
         plugins: names of the lifecycle plugins, in their order; none runs unless it is named.
         log: takes (level, message): debug, info, warning, error.
         trace: collects the time of each step.
+        watchdog: for a process that is ours alone and may end with a plugin's call, as the command does: makes what
+            every such call goes through. Lifecycle plugins are then called without pluggy, if they do not need it.
+        annotation_networks: types of network that the annotation org.corelaunch.networks may ask for; annotations come
+            from images and pods.
+        call_seconds: how long one call of a plugin may take; recorded with the containers that are created.
 
     The process that uses it stays as it is: its descriptors, signals, umask, working directory and subreaper flag
     are never changed, and only our own children are waited for.
@@ -54,10 +59,16 @@ class Runtime:
         plugins: Sequence[str] = (),
         log: Log | None = None,
         trace: Trace | None = None,
+        watchdog: Callable[[float], Guard] | None = None,
+        annotation_networks: Sequence[str] = (),
+        call_seconds: float = 30.0,
     ) -> None:
         self.root = StateRoot(root or "")
         self._registry: Registry | None = None
         self._guard: Guard | None = None
+        self._watchdog = watchdog
+        self.call_seconds = call_seconds
+        self._annotation_networks = tuple(annotation_networks)
         self.log: Log = log or _no_log
         self.trace = trace or Trace()
         self.plugins = tuple(plugins)
@@ -71,7 +82,7 @@ class Runtime:
         if self._registry is None:
             from .plugins.registry import Registry
 
-            self._registry = Registry(guard=self.guard, pluggy=True)
+            self._registry = Registry(guard=self.guard, pluggy=self._watchdog is None)
         return self._registry
 
     @registry.setter
@@ -82,9 +93,12 @@ class Runtime:
     def guard(self) -> Guard:
         """What every call into a plugin goes through."""
         if self._guard is None:
-            from .plugins.guard import Guard
+            if self._watchdog is not None:
+                self._guard = self._watchdog(self.call_seconds)
+            else:
+                from .plugins.guard import Guard
 
-            self._guard = Guard(self.log)
+                self._guard = Guard(self.log, self.call_seconds)
         return self._guard
 
     def create(
@@ -176,13 +190,16 @@ class Runtime:
         container = self.create(container_id, bundle, **options)
         try:
             init = container.process
+            self.guard.child = lambda: init.pidfd
             if attend is not None:
                 status = attend(init, container.start)
             else:
                 container.start()
                 status = init.wait()
+            self.guard.child = None
             container.end_shared_pid_namespace()
         except BaseException:
+            self.guard.child = None
             try:
                 container.delete(force=True)
             except CorelaunchError as second:
@@ -199,7 +216,10 @@ class Runtime:
         Raises:
             ContainerNotFound: there is none below this state root.
         """
-        return Container.load(self, container_id, self.root.existing(container_id))
+        container = Container.load(self, container_id, self.root.existing(container_id))
+        # As at its create, so that later verbs need no config file.
+        self.call_seconds = container.ledger.begin.get("call_seconds", self.call_seconds)
+        return container
 
     def containers(self) -> tuple[list[Container], list[tuple[str, CorelaunchError]]]:
         """All containers below the state root, and the ids of those that cannot be read, with the reason."""
@@ -241,6 +261,7 @@ class Runtime:
             state_directory=self.root.directory(container_id),
             networks=networks,
             plugins=self.plugins,
+            annotation_networks=self._annotation_networks,
             cgroup_manager=self._cgroup_manager,
             rdt_manager=self._rdt_manager,
             rootless=self._rootless,

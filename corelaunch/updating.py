@@ -54,6 +54,10 @@ def update(
         book.record("resources", done=True, resources=merged(old, changes), schemata=schemata)
     finally:
         book.close()
+    if container.ledger.begin.get("lifecycle"):
+        from .moments import tell
+
+        tell(runtime.registry, runtime.log, container.id, container.ledger, "updated", pid=container.pid)
 
 
 def completed(changes: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:

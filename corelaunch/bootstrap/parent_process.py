@@ -78,6 +78,11 @@ class ParentProcess:
         """Pid of the container's process in our pid namespace, 0 before it exists."""
         return self.handle.pid if self.handle else 0
 
+    def newest_pidfd(self) -> int:
+        """A pidfd of the container's process, before it exists of stage 0, before that -1."""
+        newest = self.handle or self.stage0
+        return newest.pidfd if newest is not None else -1
+
     def spawn(self, io: ProcessIO, cgroup_fd: int = -1) -> ProcessHandle:
         """Start stage 0, in the cgroup of ``cgroup_fd`` if that is given. It blocks until :meth:`bootstrap`.
 

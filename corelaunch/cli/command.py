@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import KernelError, UsageError
 from ..records import Record
 from .options import Option, parse
+
+#: The operator's config file, and the word for none.
+CONFIG = "/etc/corelaunch/config.toml"
+NO_CONFIG = "/dev/null"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..log import Log
+    from ..plugins.guard import Guard
     from ..runtime import Runtime
 
 
@@ -31,6 +38,8 @@ class Command(Record):
     mixed: bool = True
     #: Exit code when the command fails.
     failure: int = 1
+    #: It chooses plugins for a new container, so the operator's config file has a say.
+    chooses: bool = False
 
 
 class Call:
@@ -62,21 +71,31 @@ class Call:
         self.options, self.arguments, self.given = parse(command.options, words, mixed=command.mixed)
         _check_arity(command, len(self.arguments))
         self._make_runtime = make_runtime
+        self._command = command
         self._runtime: Runtime | None = None
 
     def runtime(self) -> Runtime:
         """The runtime that the global options ask for; imported here because ``spec`` and ``--help`` need none."""
         make = self._make_runtime or _runtime_class()
         settings = self.settings
-        self._runtime = make(
-            settings["root"],
-            cgroup_manager=settings["cgroup-manager"],
-            rdt_manager=settings["rdt-manager"],
-            rootless={"true": True, "false": False}.get(settings["rootless"]),
-            plugins=settings["plugin"],
-            log=self.log.write,
-        )
+        choice = {
+            "cgroup_manager": settings["cgroup-manager"],
+            "rdt_manager": settings["rdt-manager"],
+            "rootless": {"true": True, "false": False}.get(settings["rootless"]),
+            "plugins": settings["plugin"],
+        }
+        path = settings["config"]
+        if self._command.chooses and path != NO_CONFIG and (path or os.path.lexists(CONFIG)):
+            from .config_file import with_config
+
+            choice = with_config(path or CONFIG, choice)
+        self._runtime = make(settings["root"], log=self.log.write, watchdog=self._watchdog, **choice)
         return self._runtime
+
+    def _watchdog(self, seconds: float) -> Guard:
+        from ..plugins.watchdog import Watchdog
+
+        return Watchdog(self.log, self._command.failure, seconds)
 
     def write_trace(self) -> None:
         """Write what ``--trace`` asked for, of a command that failed too.

@@ -21,4 +21,5 @@ waiting. "{program} start" then runs the process of config.json; "{program} dele
 The id may have letters, digits and _ + . - and must be free below the state root.""",
     run,
     LAUNCH_OPTIONS,
+    chooses=True,
 )

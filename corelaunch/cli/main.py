@@ -50,6 +50,7 @@ GLOBAL_OPTIONS = (
     Option("root", "state root (default: /run/corelaunch, or $XDG_RUNTIME_DIR/corelaunch for a user)", metavar="dir"),
     Option("systemd-cgroup", 'as --cgroup-manager systemd; cgroupsPath is then "slice:prefix:name"', FLAG),
     Option("rootless", "leave a cgroup out that cannot be made and need not be: true, false or auto", default="auto"),
+    Option("config", "operator's config file (default: /etc/corelaunch/config.toml, if it is there)", metavar="file"),
     Option("cgroup-manager", "plugin that makes cgroups", metavar="name"),
     Option("rdt-manager", "plugin that makes Intel RDT groups", metavar="name"),
     Option("plugin", "lifecycle plugin to call (repeatable)", LIST, metavar="name"),

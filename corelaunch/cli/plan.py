@@ -84,4 +84,5 @@ the container's init would carry out, in their order. Nothing is made.""",
     run,
     (BUNDLE, NETWORK, NO_PIVOT, NO_NEW_KEYRING, Option("json", "print JSON", FLAG)),
     fewest=0,
+    chooses=True,
 )

@@ -62,4 +62,5 @@ if signal N ended it), and the container is deleted at the end.""",
         Option("keep", "do not delete the container when its process has ended", FLAG),
         Option("no-subreaper", "leave orphans of the container's processes to who is above us", FLAG),
     ),
+    chooses=True,
 )

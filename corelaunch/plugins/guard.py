@@ -23,12 +23,12 @@ class Guard:
 
     Attributes:
         seconds: how long one call may take.
-        child: a pidfd of the child that is to die with a call that does not return, -1 if there is none.
+        child: gives a pidfd of the child that is to die with a call that does not return, -1 if there is none yet.
     """
 
     def __init__(self, log: Callable[[str, str], None], seconds: float = CALL_SECONDS) -> None:
         self.seconds = seconds
-        self.child = -1
+        self.child: Callable[[], int] | None = None
         self._log = log
 
     def __call__(self, owner: str, what: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:

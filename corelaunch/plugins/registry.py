@@ -212,7 +212,7 @@ def _import(entry: EntryPoint) -> Any:
 
 
 def _words(kind: str) -> str:
-    return kind.replace("_", " ").replace("rdt", "RDT")
+    return "lifecycle plugin" if kind == "lifecycle" else kind.replace("_", " ").replace("rdt", "RDT")
 
 
 def _requirement(label: str) -> str:

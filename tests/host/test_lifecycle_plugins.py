@@ -95,6 +95,7 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
     executed.wait(10)
     container.pause()
     container.resume()
+    container.update({"pids": {"limit": 50}})
     pid = container.pid
     container.delete(force=True)
     seen = [(moment.name, moment.status, moment.step, moment.pid) for moment in watch.seen]
@@ -108,6 +109,7 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
         ("executed", "running", "end of sync", executed.pid),
         ("paused", "paused", "end of sync", pid),
         ("resumed", "running", "end of sync", pid),
+        ("updated", "running", "end of sync", pid),
         ("stopped", "stopped", "end of sync", 0),
         ("deleted", "stopped", "end of sync", 0),
     ]

@@ -9,8 +9,8 @@ from typing import Any
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
     ("config_edits", "edits"),
-    ("api", "jsontext", "log", "trace", "terminal"),
-    ("_native", "_seccomp"),
+    ("api", "jsontext", "log", "plain_toml", "trace", "terminal"),
+    ("_native", "_seccomp", "_watchdog"),
     ("kernel",),
     ("spec", "plan", "state", "bootstrap", "plugins"),
     (
@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "oci_hooks",
         "preparation",
         "process",
+        "settings",
         "teardown",
     ),
     (

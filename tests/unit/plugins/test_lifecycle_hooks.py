@@ -105,7 +105,7 @@ def test_a_broken_plugin_is_named_with_the_reason(install: Install, pluggy: bool
 def test_a_name_that_two_distributions_claim_is_refused_and_both_are_named(install: Install, pluggy: bool) -> None:
     install("same", OBSERVER.format(failure=""), kind="lifecycle", distribution="one")
     site = install("same", OBSERVER.format(failure=""), kind="lifecycle", distribution="two")
-    with pytest.raises(PluginError, match=r"two plugins are called 'same': lifecycle: one 1\.2 and two 1\.2"):
+    with pytest.raises(PluginError, match=r"two plugins are called 'same': lifecycle plugin: one 1\.2 and two 1\.2"):
         observe_all(Registry([str(site)], pluggy=pluggy), [("same", "")], MOMENT, up=True)
 
 

@@ -1,0 +1,261 @@
+"""Lifecycle plugins under the command: its config file, its deadlines, and what a plugin does that hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from cli_host import Bundles, Cli
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(120)]
+
+HEAD = "import os, re, time\nfrom corelaunch.api import *\nfrom corelaunch.api import hookimpl\ncorelaunch_api = 1\n"
+MOMENT = "@hookimpl\ndef corelaunch_moment(moment):\n"
+AUDIT = HEAD + MOMENT + "    open({log!r}, 'a').write(moment.name + '\\n')\n"
+#: Ways not to return: asleep, in Python, in C that keeps the interpreter's lock.
+HANGS = {
+    "asleep": "time.sleep(60)",
+    "in Python": "while True: pass",
+    "in C": "re.match(r'(a+)+$', 'a' * 60 + 'b')",
+}
+
+
+class Site:
+    """A command of an environment that has more plugins than .venv."""
+
+    def __init__(self, directory: Path) -> None:
+        self.plugins = directory / "plugins"
+        self.plugins.mkdir(parents=True)
+        self.program = directory / "corelaunch"
+        site = next(Path(sys.prefix).glob("lib/python3*/site-packages"))
+        python = f"{sys.prefix}/bin/python3"
+        self.program.write_text(
+            f"#!{python} -IS\nimport sys\nsys.path.append({str(site)!r})\n"
+            f"from corelaunch.isolated import start\nstart([{str(site)!r}, {str(self.plugins)!r}])\n"
+        )
+        self.program.chmod(0o755)
+
+    def add(self, name: str, code: str, group: str = "lifecycle") -> None:
+        """Install a plugin, as pip would."""
+        (self.plugins / f"cl_cli_{name}.py").write_text(code)
+        metadata = self.plugins / f"corelaunch_{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "entry_points.txt").write_text(f"[corelaunch.{group}]\n{name} = cl_cli_{name}\n")
+
+    def remove(self, name: str) -> None:
+        """Uninstall it."""
+        (self.plugins / f"corelaunch_{name}-1.0.dist-info/entry_points.txt").unlink()
+        (self.plugins / f"corelaunch_{name}-1.0.dist-info").rmdir()
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    return Bundles(tmp_path_factory.mktemp("bundles"), f"cl-lc-{os.getpid()}")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def cli(site: Site, tmp_path: Path) -> Iterator[Cli]:
+    cli = Cli(str(site.program), tmp_path / "root", f"cl-lc-{os.getpid()}")
+    yield cli
+    cli.delete_all()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The operator's config file."""
+    tmp_path.chmod(0o755)
+    path = tmp_path / "config.toml"
+    path.write_text("[deadlines]\nplugin_call = 0.3\n")
+    path.chmod(0o644)
+    return path
+
+
+def processes_of(container_id: str) -> list[str]:
+    """Processes that live in a cgroup of this name, in any hierarchy (what is dead, pid 1 reaps when it likes)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        try:
+            text = path.read_text()
+            dead = path.with_name("stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            continue
+        if container_id in text and not dead:
+            found.append(path.parent.name)
+    return found
+
+
+def hang_at(moment: str, how: str) -> str:
+    return HEAD + MOMENT + f"    if moment.name == {moment!r}:\n        {HANGS[how]}\n"
+
+
+@pytest.mark.parametrize("how", HANGS)
+@pytest.mark.parametrize("moment", ["creating", "hooks point", "created", "starting"])
+def test_a_plugin_that_hangs_ends_the_command_with_one_line(
+    site: Site, cli: Cli, bundles: Bundles, config: Path, moment: str, how: str
+) -> None:
+    site.add("slow", hang_at(moment, how))
+    one = cli.new_id()
+    options = ("--config", str(config), "--plugin", "slow")
+    outcome = cli("run", "--bundle", bundles("sleep", "100"), one, options=options)
+    line = f"corelaunch: lifecycle plugin 'slow' does not return: moment '{moment}': after 0.3 s "
+    assert outcome.err == line + "(what was begun is undone by delete --force)\n"
+    assert (outcome.code, outcome.out) == (1, "")
+    left = cli.state(one)
+    deadline = time.monotonic() + 5
+    while cli.state(one)["pid"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert cli.state(one)["pid"] == 0, left
+    site.remove("slow")
+    site.add("slow2", HEAD + MOMENT + "    pass\n")
+    cli("delete", "--force", one)
+    assert processes_of(one) == []
+
+
+def test_delete_force_finishes_what_an_overrun_began(
+    site: Site, cli: Cli, bundles: Bundles, config: Path
+) -> None:
+    site.add("slow", hang_at("hooks point", "asleep"))
+    one = cli.new_id()
+    words = ("create", "--bundle", bundles("sleep", "100"), one)
+    assert cli(*words, options=("--config", str(config), "--plugin", "slow")).code == 1
+    assert os.listdir(cli.root) == [one]
+    cli.ok("delete", "--force", one)
+    assert os.listdir(cli.root) == []
+
+
+def test_the_line_goes_to_the_log_as_every_failure(
+    site: Site, cli: Cli, bundles: Bundles, config: Path, tmp_path: Path
+) -> None:
+    site.add("slow", hang_at("creating", "in Python"))
+    options = ("--config", str(config), "--plugin", "slow", "--log", str(tmp_path / "log"))
+    line = "lifecycle plugin 'slow' does not return: moment 'creating': after 0.3 s (what was begun is undone by "
+    for form in ("json", "text"):
+        (tmp_path / "log").write_text("")
+        words = ("create", "--bundle", bundles("true"), cli.new_id())
+        outcome = cli(*words, options=(*options, "--log-format", form))
+        assert outcome.err == line + "delete --force)\n"
+        written = (tmp_path / "log").read_text()
+        if form == "json":
+            record = json.loads(written)
+            assert (record["level"], record["msg"]) == ("error", outcome.err.rstrip("\n"))
+            assert record["time"][:14] == time.strftime("%Y-%m-%dT%H:", time.gmtime())
+        else:
+            assert re.fullmatch(r'time="....-..-..T..:..:..Z" level=error msg="lifecycle plugin .*"\n', written)
+
+
+def test_an_exec_that_hangs_in_a_plugin_leaves_the_container(
+    site: Site, cli: Cli, bundles: Bundles, config: Path
+) -> None:
+    site.add("slow", hang_at("executing", "asleep"))
+    one = cli.new_id()
+    cli.ok("run", "-d", "--bundle", bundles("sleep", "100"), one, options=("--config", str(config), "--plugin", "slow"))
+    outcome = cli("exec", one, "true")  # the deadline of its create, without the file
+    assert outcome.code == 255
+    assert "lifecycle plugin 'slow' does not return: moment 'executing': after 0.3 s" in outcome.err
+    assert cli.state(one)["status"] == "running"
+    cli.ok("delete", "--force", one)
+
+
+def test_a_plugin_that_hangs_while_it_is_imported_makes_nothing(
+    site: Site, cli: Cli, bundles: Bundles, config: Path
+) -> None:
+    site.add("slow", "import time\ntime.sleep(60)\n")
+    options = ("--config", str(config), "--plugin", "slow")
+    outcome = cli("create", "--bundle", bundles("true"), cli.new_id(), options=options)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("corelaunch: lifecycle plugin 'slow' does not return: import: after 0.3 s")
+    assert not cli.root.exists() or os.listdir(cli.root) == []
+
+
+def test_a_backend_that_hangs_ends_the_command_too(site: Site, cli: Cli, bundles: Bundles, config: Path) -> None:
+    code = HEAD + "import corelaunch.testing.scope_manager as base\n"
+    code += "class Slow(base.ScopeManager):\n    def create(self, *arguments):\n        time.sleep(60)\n"
+    code += "@hookimpl\ndef corelaunch_cgroup_manager(): return Slow()\n"
+    site.add("slow", code, "cgroup_managers")
+    one = cli.new_id()
+    options = ("--config", str(config), "--cgroup-manager", "slow")
+
+    def plain(content: dict[str, Any]) -> None:
+        content["linux"].pop("cgroupsPath", None)
+        content["linux"].pop("resources", None)
+
+    outcome = cli("create", "--bundle", bundles("true", change=plain), one, options=options)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("corelaunch: cgroup_manager:slow does not return: create: after 0.3 s")
+    cli.ok("delete", "--force", one)
+
+
+def test_what_the_config_file_names_runs_and_the_front_leaves_it_to_python(
+    site: Site, cli: Cli, bundles: Bundles, config: Path, tmp_path: Path
+) -> None:
+    site.add("audit", AUDIT.format(log=str(tmp_path / "told")))
+    config.write_text('plugins = ["audit"]\n')
+    one = cli.new_id()
+    cli.ok("create", "--bundle", bundles("sleep", "100"), one, options=("--config", str(config)))
+    cli.ok("start", one)
+    cli.ok("kill", one, "KILL")
+    cli.wait_for(one, "stopped")
+    cli.ok("delete", one)
+    told = "creating,hooks point,created,starting,started,stopped,deleted"
+    assert (tmp_path / "told").read_text().split("\n")[:-1] == told.split(",")
+
+
+def test_a_config_file_that_is_refused_stops_only_verbs_that_choose(cli: Cli, bundles: Bundles, config: Path) -> None:
+    one = cli.new_id()
+    cli.ok("create", "--bundle", bundles("sleep", "100"), one)
+    config.write_text("plugin = 'x'\n")
+    options = ("--config", str(config))
+    outcome = cli("create", "--bundle", bundles("true"), cli.new_id(), options=options)
+    assert outcome.err == (
+        f"corelaunch: invalid config file: {config}: plugin: unknown key (did you mean plugins?)\n"
+    )
+    for words in (("state", one), ("start", one), ("kill", one, "KILL"), ("delete", "--force", one), ("list",)):
+        assert cli(*words, options=options).code == 0
+
+
+def test_the_annotation_is_honoured_for_permitted_types_only(cli: Cli, bundles: Bundles, config: Path) -> None:
+    config.write_text('[networks]\nannotation = ["veth"]\n')
+
+    def change(content: dict[str, Any]) -> None:
+        networks = [{"type": "veth"}, {"type": "host-device", "options": {"name": "eth0"}}]
+        content["annotations"] = {"org.corelaunch.networks": json.dumps(networks)}
+        if not any(entry["type"] == "network" for entry in content["linux"]["namespaces"]):
+            content["linux"]["namespaces"].append({"type": "network"})
+
+    words = ("plan", "--json", "--bundle", bundles("true", change=change))
+    without = json.loads(cli.ok(*words, options=("--config", "/dev/null")))
+    ignored = "annotation org.corelaunch.networks is ignored: no network type is permitted to it"
+    assert ignored in without["warnings"]
+    plan = json.loads(cli.ok(*words, options=("--config", str(config))))
+    assert [one["owner"] for one in plan["backends"] if "network" in one["owner"]] == ["network_strategy:veth:0"]
+    assert "annotation org.corelaunch.networks: network type 'host-device' is not permitted to it" in plan["warnings"]
+
+
+def test_nothing_in_the_environment_adds_a_plugin(site: Site, cli: Cli, bundles: Bundles, tmp_path: Path) -> None:
+    site.add("audit", AUDIT.format(log=str(tmp_path / "told")))
+    config = tmp_path / "home/.config/corelaunch/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('plugins = ["audit"]\n')
+    environment = {
+        "HOME": str(tmp_path / "home"),
+        "XDG_CONFIG_HOME": str(config.parents[1]),
+        "PYTHONPATH": str(site.plugins),
+        "CORELAUNCH_PLUGINS": "audit",
+        "CORELAUNCH_CONFIG": str(config),
+    }
+    cli.ok("run", "--bundle", bundles("true"), cli.new_id(), env=environment)
+    assert not (tmp_path / "told").exists()
