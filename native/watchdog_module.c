@@ -63,6 +63,8 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+PyMODINIT_FUNC PyInit__watchdog(void);
+
 PyMODINIT_FUNC PyInit__watchdog(void)
 {
     return PyModule_Create(&definition);
