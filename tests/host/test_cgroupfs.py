@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corelaunch_cgroupfs import membership
+from corelaunch_cgroupfs import layout, membership
+from corelaunch_cgroupfs.layout import own_path
 from corelaunch_cgroupfs.manager import CgroupfsManager
 
 from corelaunch.api import (
@@ -22,6 +23,7 @@ from corelaunch.api import (
     KernelError,
     Unsupported,
     cgroup_hierarchies,
+    cgroups_of,
 )
 from corelaunch.testing.cgroup_kernel import KernelCgroups
 from corelaunch.testing.cgroup_stage import Made, Stage
@@ -64,26 +66,72 @@ def cgroups() -> Iterator[Cgroups]:
     stage.close()
 
 
-def inside(made: Made) -> str:
-    return str(made.placement.extra["inner"])
-
-
 class TestPaths:
     @pytest.mark.parametrize(
         ("path", "inner"),
         [
-            ("", f"/{ID}"),
             (f"/cl-cg-a/{ID}", f"/cl-cg-a/{ID}"),
-            (f"cl-cg-a/{ID}", f"/cl-cg-a/{ID}"),
             (f"//cl-cg-a/.//{ID}/", f"/cl-cg-a/{ID}"),
-            (f"cl-cg.slice:corelaunch:{ID}", f"/cl-cg.slice:corelaunch:{ID}"),
+            (f"/cl-cg.slice:corelaunch:{ID}", f"/cl-cg.slice:corelaunch:{ID}"),
         ],
     )
-    def test_the_path_is_the_same_below_the_root_of_every_hierarchy(self, path: str, inner: str) -> None:
+    def test_an_absolute_path_is_the_same_below_the_root_of_every_hierarchy(self, path: str, inner: str) -> None:
         placement = CgroupfsManager().place(CgroupRequest(ID, path))
         hierarchies = cgroup_hierarchies()
         assert set(placement.paths) == {c for h in hierarchies for c in h.controllers or ("",)}
         assert set(placement.paths.values()) == {h.mountpoint + inner for h in hierarchies}
+
+    @pytest.mark.parametrize(("path", "inner"), [("", f"/{ID}"), (f"cl-cg-a/./{ID}", f"/cl-cg-a/{ID}")])
+    def test_a_relative_path_or_none_is_below_our_own_cgroup(self, path: str, inner: str) -> None:
+        own = {name: path for names, path in cgroups_of("self").items() for name in names.split(",")}
+        placement = CgroupfsManager().place(CgroupRequest(ID, path))
+        for hierarchy in cgroup_hierarchies():
+            for controller in hierarchy.controllers or ("",):
+                assert placement.paths[controller] == hierarchy.mountpoint + own[controller].rstrip("/") + inner
+
+    def test_what_limits_the_runtime_limits_a_container_without_a_path(self, cgroups: Cgroups) -> None:
+        ours = cgroups.make(f"/cl-cg-own-{os.getpid()}", {"pids": {"limit": 7}})
+        script = (
+            "from corelaunch_cgroupfs.manager import CgroupfsManager\n"
+            "from corelaunch.api import CgroupRequest\n"
+            "import sys; sys.stdin.readline()\n"
+            f"for path in ('', 'sub/{ID}'):\n"
+            f"    placement = CgroupfsManager().place(CgroupRequest({ID!r}, path))\n"
+            "    print(placement.paths['pids'], placement.paths[''], placement.extra['inner']['pids'])\n"
+        )
+        words = [sys.executable, "-c", script]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runtime:
+            for directory in ours.directories:
+                Path(directory, "cgroup.procs").write_text(str(runtime.pid))
+            seen, _ = runtime.communicate("go\n", timeout=30)
+        own = f"/cl-cg-own-{os.getpid()}"
+        v1, v2 = (os.path.dirname(ours.placement.paths[name]) for name in ("pids", ""))
+        for line, inner in zip(seen.splitlines(), (f"/{ID}", f"/sub/{ID}"), strict=True):
+            assert line.split() == [v1 + own + inner, v2 + own + inner, own + inner]
+
+    @pytest.mark.parametrize(
+        ("own", "root", "below"),
+        [
+            ("/", "/", ""),
+            ("/a/b", "/", "/a/b"),
+            ("/docker/x", "/docker/x", ""),
+            ("/docker/x/y", "/docker/x", "/y"),
+            ("/docker/xy", "/docker/x", ""),
+            ("/../other", "/", ""),
+        ],
+    )
+    def test_our_own_cgroup_is_found_below_what_is_mounted(self, own: str, root: str, below: str) -> None:
+        assert own_path({"cpu,cpuacct": own}, ("cpuacct", "cpu"), root) == below
+
+    def test_on_pure_v2_it_is_beside_our_own_cgroup_which_can_give_no_controllers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unified = type(cgroup_hierarchies()[0])((), "/sys/fs/cgroup", "/", 2)
+        monkeypatch.setattr(layout, "cgroup_hierarchies", lambda: [unified])
+        for own, expected in (("/", f"/{ID}"), ("/one", f"/{ID}"), ("/one/two", f"/one/{ID}")):
+            monkeypatch.setattr(layout, "cgroups_of", lambda pid, own=own: {"": own})
+            placement = layout.place(CgroupRequest(ID))
+            assert placement.paths == {"": "/sys/fs/cgroup" + expected}
 
     @pytest.mark.parametrize("path", ["..", "/a/../b", "/", "//", ".", "/a\0b", "/a\nb", "/" + "x" * 256])
     def test_a_path_that_climbs_or_is_the_root_or_cannot_be_a_name_is_refused(self, path: str) -> None:
@@ -391,17 +439,18 @@ class TestJoining:
         assert caught.value.errno == errno.ESRCH
         assert cgroups.manager.processes(made.placement) == []
 
+    @pytest.mark.parametrize("path", ["", f"/{ID}"])
     def test_where_a_process_is_already_nothing_is_written(
-        self, cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch
+        self, cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
         """Each write waits for an RCU grace period."""
-        made = cgroups.make()
+        made = cgroups.make(path)
         subject: Subject = cgroups.join(made)
         written: list[str] = []
         monkeypatch.setattr("corelaunch_cgroupfs.files.write", lambda path, value: written.append(path))
         cgroups.manager.add_process(made.placement, subject.handle)
         assert written == []
-        assert inside(made) == f"/{ID}"
+        assert path == "" or made.placement.extra["inner"] == f"/{ID}"
 
 
 def test_the_launch_path_imports_nothing_that_is_rationed() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from corelaunch.api import CgroupPlacement, Unsupported, cgroup_hierarchies, cgroups_of
+from corelaunch.api import CgroupPlacement, Unsupported, cgroup_hierarchies
 
-from .layout import existing_parent
+from .layout import existing_parent, own_cgroups, own_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def place_delegated(request: CgroupRequest, inner: str) -> CgroupPlacement:
     Raises:
         Unsupported: a path is asked for, and we may make it nowhere.
     """
-    own = _own_cgroups()
+    own = own_cgroups()
     paths: dict[str, str] = {}
     refused: dict[str, str] = {}
     for hierarchy in cgroup_hierarchies():
         mount = hierarchy.mountpoint.rstrip("/")
-        ours = mount + _below(own.get(",".join(sorted(hierarchy.controllers)), "/"), hierarchy.root)
+        ours = mount + own_path(own, hierarchy.controllers, hierarchy.root)
         directory = (mount if request.path.startswith("/") else ours.rstrip("/")) + inner
         obstacle = _obstacle(directory, ours, mount, v2=hierarchy.version == 2)
         for controller in hierarchy.controllers or ("",):
@@ -64,18 +64,6 @@ def _obstacle(directory: str, ours: str, mount: str, *, v2: bool) -> str:
         if not os.access(procs, os.W_OK):
             return procs
     return ""
-
-
-def _own_cgroups() -> dict[str, str]:
-    """Sorted controllers ("" for v2) -> path of our own cgroup."""
-    return {",".join(sorted(filter(None, names.split(",")))): path for names, path in cgroups_of("self").items()}
-
-
-def _below(path: str, root: str) -> str:
-    """A path of /proc/self/cgroup as seen below a mount of ``root``; "" where it does not lie below."""
-    if root == "/":
-        return path.rstrip("/")
-    return path[len(root) :].rstrip("/") if f"{path}/".startswith(f"{root}/") else ""
 
 
 def _named(paths: Iterable[str]) -> str:

@@ -33,8 +33,9 @@ def add_process(placement: CgroupPlacement, process: ProcessHandle) -> None:
     inner = placement.extra.get("inner", "")
     already: set[str] = set()
     for controllers, path in cgroups_of(process.pid).items():
-        if path == inner:
-            already.update(controllers.split(","))
+        for controller in controllers.split(","):
+            if path == (inner if isinstance(inner, str) else inner.get(controller)):
+                already.add(controller)
     missing = {directory: None for controller, directory in placement.paths.items() if controller not in already}
     for directory in missing:
         path = f"{directory}/cgroup.procs"
