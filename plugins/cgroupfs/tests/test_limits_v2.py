@@ -175,7 +175,7 @@ def test_network_classes_are_refused() -> None:
 
 def test_limits_without_any_cgroup_are_refused() -> None:
     needs.check(CgroupPlacement({}), {"memory": {}})
-    with pytest.raises(Unsupported, match="there is no cgroup"):
+    with pytest.raises(Unsupported, match="the container has no cgroup"):
         needs.check(CgroupPlacement({}), {"memory": {"limit": 5}})
 
 
