@@ -61,6 +61,12 @@ def _user_namespace(config: dict[str, Any]) -> None:
 
 
 _VETH = ("--network=veth:host-name=LINK",)
+#: A bridge with two ports and addresses of both families (RFC 5737, RFC 3849), and DNS files.
+_BRIDGE = (
+    "--network=bridge:bridge=LINKb,bridge-address=192.0.2.1/24,bridge-address=2001:db8::1/64,host-name=LINK0,"
+    "address=192.0.2.2/24,address=2001:db8::2/64,gateway=192.0.2.1,dns=192.0.2.1,add-host=db:192.0.2.9",
+    "--network=bridge:bridge=LINKb,host-name=LINK1,address=192.0.2.3/24,accept-ra=0",
+)
 _CONSOLE = ("--console-socket", "CONSOLE")
 
 VERBS = {
@@ -79,6 +85,8 @@ VERBS = {
         Verb("delete paused", FOREVER, ("create", "start", "pause"), ("delete", "--force", "ID"), others=False),
         Verb("create veth", FOREVER, (), CREATE, at=(0, 1, 2), create=_VETH, others=False),
         Verb("delete veth", FOREVER, ("create",), ("delete", "--force", "ID"), create=_VETH, others=False),
+        Verb("create bridge", FOREVER, (), CREATE, at=(0, 1, 2), create=_BRIDGE, others=False),
+        Verb("delete bridge", FOREVER, ("create",), ("delete", "--force", "ID"), create=_BRIDGE, others=False),
         Verb("run hooks", SHORT, (), RUN, at=(0, 1, 2), config=_hooks),
         Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
         Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),

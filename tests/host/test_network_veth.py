@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from corelaunch_netstrategies.rtnetlink import Netlink
 from corelaunch_netstrategies.veth import Veth
+from network_faults import AtRequest, die_at_request
 
-from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest
+from corelaunch.api import KernelError, NetworkPlacement, NetworkRequest
 from corelaunch.testing.network_host import Container, EffectRecorder, LaterProcess, host_links, private_network
 from corelaunch.testing.network_probe import ping
 
@@ -70,29 +69,11 @@ def test_nothing_answers_after_destroy(container: Container) -> None:
         ping("10.9.0.2")
 
 
-class AtRequest:
-    """Does something before or after the N-th request to the kernel that changes or asks something."""
-
-    def __init__(self, number: int, act: Callable[[], None], *, before: bool) -> None:
-        self.left, self.act, self.before = number, act, before
-        self.request = Netlink._request
-
-    def __call__(self, netlink: Netlink, message: object, kind: int, *rest: object) -> bytes:
-        self.left -= 1
-        if self.left == 0 and self.before:
-            self.act()
-        try:
-            return self.request(netlink, message, kind, *rest)  # type: ignore[arg-type]
-        finally:
-            if self.left == 0 and not self.before:
-                self.act()
-
-
 def test_a_launch_makes_as_many_requests_as_these_tests_take_it_to(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = AtRequest(-1, lambda: None, before=True)
-    monkeypatch.setattr(Netlink, "_request", lambda *arguments: counter(*arguments))
+    monkeypatch.setattr(Netlink, "_exchange", lambda *arguments: counter(*arguments))
     launch(container, EffectRecorder())
     assert -1 - counter.left == REQUESTS
 
@@ -107,50 +88,11 @@ def test_a_refusal_by_the_kernel_at_any_request_is_undone(
     recorder, later = EffectRecorder(), LaterProcess(Veth())
     at_request = AtRequest(number, refuse, before=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Netlink, "_request", lambda *arguments: at_request(*arguments))
+        patch.setattr(Netlink, "_exchange", lambda *arguments: at_request(*arguments))
         with pytest.raises(KernelError, match="no memory for a message"):
             launch(container, recorder)
     assert later.destroy(place(), recorder.effects) == ""
     assert (set(host_links()), set(container.links())) == ({"lo"}, {"lo"})
-
-
-def launch_and_die(container: Container, number: int, *, before: bool) -> list[Effect]:
-    """Launch in a child that is killed at a request to the kernel; the effects that its journal holds then."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            at_request = AtRequest(number, lambda: os.kill(os.getpid(), signal.SIGKILL), before=before)
-            Netlink._request = lambda *arguments: at_request(*arguments)  # type: ignore[method-assign]
-            launch(container, Journal(write))
-        finally:
-            os._exit(1)
-    os.close(write)
-    effects: dict[int, Effect] = {}
-    with open(read, "rb") as records:
-        for line in records:
-            effect = Effect(**json.loads(line))
-            effects[effect.number] = effect
-    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    return [effect for effect in reversed(effects.values()) if effect.done or effect.absent]
-
-
-class Journal(EffectRecorder):
-    """Writes effects to a pipe, which outlives the process."""
-
-    __slots__ = ("_write",)
-
-    def __init__(self, write: int) -> None:
-        super().__init__(at_intend=lambda effect: self._put(effect))
-        self._write = write
-
-    def done(self, effect: Effect, **facts: object) -> Effect:
-        confirmed = super().done(effect, **facts)
-        self._put(confirmed)
-        return confirmed
-
-    def _put(self, effect: Effect) -> None:
-        os.write(self._write, json.dumps(effect.as_dict()).encode() + b"\n")
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -158,14 +100,14 @@ class Journal(EffectRecorder):
 def test_kill_9_around_any_request_leaves_nothing_after_destroy(
     container: Container, number: int, before: bool
 ) -> None:
-    effects = launch_and_die(container, number, before=before)
+    effects = die_at_request(lambda journal: launch(container, journal), number, before=before)
     Veth().destroy(place(), effects)
     assert (set(host_links()), set(container.links())) == ({"lo"}, {"lo"})
 
 
 def test_the_kill_between_link_and_confirmation_does_leave_a_link_for_destroy_to_find(container: Container) -> None:
     # The request after the announcement makes the link (the one before asks for its name).
-    effects = launch_and_die(container, 2, before=False)
+    effects = die_at_request(lambda journal: launch(container, journal), 2, before=False)
     assert [effect.done for effect in effects] == [False]
     assert place().host_name in host_links()
 

@@ -103,7 +103,8 @@ def ensure(netlink: Netlink, placement: NetworkPlacement, ctx: LaunchContext) ->
         why = f"it is {'a ' + bridge.kind if bridge.kind else 'a device'}"
         hint = "choose another name with bridge="
         raise AlreadyExists("a link of that name exists and is not a bridge", where=name, why=why, hint=hint)
-    missing = [address for address in addresses if address not in netlink.addresses(bridge)]
+    present = netlink.addresses(bridge) if addresses else []
+    missing = [address for address in addresses if address not in present]
     if bridge.mac == mac and not netlink.has_ports(bridge):
         # Left by a launch that was killed, or by containers that have stopped: nobody uses it, and one of their
         # journals removes it, or ours does.
