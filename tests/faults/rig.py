@@ -78,6 +78,8 @@ class Rig:
             (binaries / applet).symlink_to("busybox")
         for directory in ("proc", "sys", "dev", "tmp", "etc"):
             (self.bundle / "rootfs" / directory).mkdir()
+        for name in ("hosts", "resolv.conf"):  # a runtime makes, and leaves, the targets of binds that are missing
+            (self.bundle / "rootfs/etc" / name).touch()
         self.spec = json.loads(self._runc_spec())
 
     def _listen(self) -> None:
