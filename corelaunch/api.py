@@ -229,19 +229,37 @@ class CgroupPlacement(Record):
 class CgroupStats(Record):
     """Figures of a cgroup. A figure that the kernel does not give is -1, never 0.
 
-    Units are in the names: ``_ns`` nanoseconds, ``_bytes`` bytes.
+    Units are in the names: ``_ns`` nanoseconds, ``_us`` microseconds, ``_bytes`` bytes, ``_percent`` of 100. Figures
+    by CPU are in the order of the CPUs, () if they are not given.
     """
 
     cpu_usage_ns: int = -1
     cpu_user_ns: int = -1
     cpu_system_ns: int = -1
+    cpu_usage_per_cpu_ns: Sequence[int] = ()
+    cpu_user_per_cpu_ns: Sequence[int] = ()
+    cpu_system_per_cpu_ns: Sequence[int] = ()
     cpu_periods: int = -1
     cpu_throttled_periods: int = -1
     cpu_throttled_ns: int = -1
     memory_usage_bytes: int = -1
     memory_limit_bytes: int = -1
     memory_max_usage_bytes: int = -1
+    memory_failures: int = -1
     memory_swap_usage_bytes: int = -1
+    #: Memory and swap together, as cgroup v1 counts them.
+    memory_and_swap_usage_bytes: int = -1
+    memory_and_swap_limit_bytes: int = -1
+    memory_and_swap_max_usage_bytes: int = -1
+    memory_and_swap_failures: int = -1
+    kernel_memory_usage_bytes: int = -1
+    kernel_memory_limit_bytes: int = -1
+    kernel_memory_max_usage_bytes: int = -1
+    kernel_memory_failures: int = -1
+    kernel_tcp_usage_bytes: int = -1
+    kernel_tcp_limit_bytes: int = -1
+    kernel_tcp_max_usage_bytes: int = -1
+    kernel_tcp_failures: int = -1
     oom_kills: int = -1
     pids_current: int = -1
     pids_limit: int = -1
@@ -250,6 +268,23 @@ class CgroupStats(Record):
     #: (major, minor, operation, value) of the blkio/io accounting; operation in the kernel's word, lower case.
     io_bytes: Sequence[tuple[int, int, str, int]] = ()
     io_operations: Sequence[tuple[int, int, str, int]] = ()
+    io_queued: Sequence[tuple[int, int, str, int]] = ()
+    io_merged: Sequence[tuple[int, int, str, int]] = ()
+    io_service_time_ns: Sequence[tuple[int, int, str, int]] = ()
+    io_wait_time_ns: Sequence[tuple[int, int, str, int]] = ()
+    #: Of the device, without an operation ("").
+    io_time_ms: Sequence[tuple[int, int, str, int]] = ()
+    io_sectors: Sequence[tuple[int, int, str, int]] = ()
+    #: CPUs and memory nodes that processes may use, and the cpuset's other controls by name ("cpu_exclusive" …).
+    cpuset_cpus: Sequence[int] = ()
+    cpuset_mems: Sequence[int] = ()
+    cpuset_flags: Mapping[str, int] = {}
+    #: Huge page size ("2MB") -> usage_bytes, max_usage_bytes, failures.
+    huge_pages: Mapping[str, Mapping[str, int]] = {}
+    #: "some" and "full" -> avg10_percent, avg60_percent, avg300_percent, total_us (Documentation/accounting/psi.rst).
+    cpu_pressure: Mapping[str, Mapping[str, float]] = {}
+    memory_pressure: Mapping[str, Mapping[str, float]] = {}
+    io_pressure: Mapping[str, Mapping[str, float]] = {}
 
 
 class RdtRequest(Record):
@@ -370,7 +405,9 @@ class Backend:
 class CgroupManager(Backend):
     """Makes, fills, limits and removes the cgroup of a container.
 
-    Features: ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
+    Features: ``cgroup-v1`` and ``cgroup-v2`` (which kinds of hierarchies it can use), ``rdma`` (rdma in resources),
+    ``systemd`` and ``systemd-user`` (cgroups are units of a systemd manager), ``oom-events`` (open_oom_events),
+    ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
     ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.
@@ -459,6 +496,17 @@ class CgroupManager(Backend):
     def oom_kill_count(self, placement: CgroupPlacement) -> int:
         """How many processes of this cgroup the kernel's OOM killer has killed; 0 when the cgroup is gone."""
         raise self.unsupported("oom_kill_count", "oom")
+
+    def open_oom_events(self, placement: CgroupPlacement) -> tuple[int, int]:
+        """A descriptor that wakes poll(2) when the cgroup runs out of memory, or is removed, and the events to poll.
+
+        It is read from its start (lseek, read) before it is polled again; what is read means nothing, the count is
+        :meth:`oom_kill_count`'s. The caller closes it.
+
+        Raises:
+            KernelError: the cgroup is gone (ENOENT), or has no memory controller.
+        """
+        raise self.unsupported("open_oom_events", "oom-events")
 
     def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
         """Remove what we made and nothing else. Already gone is success; calling it twice is harmless.

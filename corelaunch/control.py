@@ -7,10 +7,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from .container import Container
+    from .statistics import Statistics
 
 
 class Control:
@@ -62,3 +63,23 @@ class Control:
             pids: list[int] = backend.manager.processes(backend.placement)
             return pids
         return [self.pid] if self.pid else []
+
+    def stats(self: Container) -> Statistics:  # type: ignore[misc]
+        """What it uses and has used: its cgroup, its RDT group, its interfaces.
+
+        Raises:
+            WrongStatus: it is stopped.
+        """
+        from .statistics import collect
+
+        return collect(self._runtime, self)
+
+    def watch(self: Container, interval: float) -> Iterator[Statistics | None]:  # type: ignore[misc]
+        """Its statistics every ``interval`` seconds, and None each time that it ran out of memory, until it stops.
+
+        Raises:
+            WrongStatus: it is stopped already.
+        """
+        from .statistics import watch
+
+        return watch(self._runtime, self, interval)

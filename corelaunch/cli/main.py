@@ -35,6 +35,7 @@ COMMANDS = {
     "pause": "stop every process of a container where it stands",
     "resume": "let the processes of a paused container go on",
     "update": "change the limits of a container",
+    "events": "print what a container uses, and each time that it runs out of memory",
     "ps": "show the processes of a container",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +28,8 @@ OPERATIONS: dict[str, tuple[Callable[[CgroupManager, CgroupPlacement], Any], ...
     "kill": (lambda manager, placement: manager.kill(placement),),
     "stats": (lambda manager, placement: manager.stats(placement),),
     "oom": (lambda manager, placement: manager.oom_kill_count(placement),),
+    "oom-events": (lambda manager, placement: manager.open_oom_events(placement),),
+    "rdma": (lambda manager, placement: manager.set_resources(placement, {"rdma": {"cl0": {"hcaHandles": 1}}}),),
     "self-join": (lambda manager, placement: manager.open_join_files(placement),),
     "devices": (lambda manager, placement: manager.set_resources(placement, {"devices": [{"allow": False}]}),),
 }
@@ -155,12 +159,35 @@ class Measuring:
         wrong = {
             name: value
             for name, value in figures.items()
-            if name.endswith(("_ns", "_bytes", "_current", "_limit", "_periods", "_kills"))
+            if name.endswith(("_ns", "_bytes", "_current", "_limit", "_periods", "_kills", "_failures"))
             and not name.startswith("io_")
+            and not name.endswith("_per_cpu_ns")
             and (not isinstance(value, int) or value < -1)
         }
         assert not wrong, f"not a figure: {wrong}"
         assert any(isinstance(value, int) and value >= 0 for value in figures.values()), "no figure at all is known"
+
+    def test_figures_by_cpu_are_part_of_the_whole(self, stage: Stage) -> None:
+        """One figure for each CPU, and together no more than what a later look says of all."""
+        stage.need("stats")
+        made = stage.create()
+        stage.join(made)
+        first, second = stage.manager.stats(made.placement), stage.manager.stats(made.placement)
+        by_cpu = list(first.cpu_usage_per_cpu_ns)
+        assert all(isinstance(value, int) and value >= 0 for value in by_cpu), f"not figures: {by_cpu}"
+        assert not by_cpu or sum(by_cpu) <= second.cpu_usage_ns, f"{by_cpu} are more than {second.cpu_usage_ns}"
+
+    def test_figures_of_devices_are_device_operation_and_number(self, stage: Stage) -> None:
+        """(major, minor, the kernel's word in lower case, number), or whoever prints them prints nonsense."""
+        stage.need("stats")
+        made = stage.create()
+        stage.join(made)
+        figures = stage.manager.stats(made.placement).as_dict()
+        names = [name for name in figures if name.startswith("io_") and name != "io_pressure"]
+        for row in [row for name in names for row in figures[name]]:
+            major, minor, operation, value = row
+            good = all(isinstance(number, int) and number >= 0 for number in (major, minor, value))
+            assert good and operation == operation.lower(), f"not a figure of a device: {row}"
 
     def test_stats_show_the_limits_that_were_set(self, stage: Stage) -> None:
         """Both are read from the same files."""
@@ -191,6 +218,33 @@ class Measuring:
         stage.end_processes()
         stage.manager.destroy(made.placement, made.ctx.effects)
         assert stage.manager.oom_kill_count(made.placement) == 0
+
+    def test_oom_events_of_a_cgroup_that_is_gone_are_an_error(self, stage: Stage) -> None:
+        """Who waits for them would wait for ever."""
+        stage.need("oom-events")
+        made = stage.create()
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        with pytest.raises(KernelError) as caught:
+            stage.manager.open_oom_events(made.placement)
+        assert caught.value.errno == errno.ENOENT, f"the error has errno {caught.value.errno}"
+
+    def test_an_oom_kill_wakes_who_waits_for_it(self, stage: Stage) -> None:
+        """And nothing does before it."""
+        stage.need("oom-events", "oom", "limits")
+        stage.need_kernel()
+        made = stage.create()
+        stage.set(made, {"memory": {"limit": 8 * MIB, "swap": 8 * MIB}})
+        events, mask = stage.manager.open_oom_events(made.placement)
+        try:
+            poll = select.poll()
+            poll.register(events, mask)
+            assert not poll.poll(100), "awake before anything has happened"
+            subject = stage.join(made, "exec tail /dev/zero")
+            assert poll.poll(10_000), "an OOM kill, and nobody was woken"
+            assert subject.wait() == -9
+        finally:
+            os.close(events)
 
     def test_an_oom_kill_is_counted(self, stage: Stage) -> None:
         """So that "killed" can be told from "killed for its memory"."""

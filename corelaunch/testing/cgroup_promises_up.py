@@ -11,8 +11,10 @@ from corelaunch.api import AlreadyExists, ConfigError
 
 from .cgroup_stage import Stage
 from .context import Killed, RecordingContext
+from .host import host_lacks
 
-FEATURES = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", "devices", "self-join"})
+_WORDS = "limits update freeze stats oom oom-events kill devices self-join rdma cgroup-v1 cgroup-v2"
+FEATURES = frozenset(f"{_WORDS} systemd systemd-user".split())
 
 
 class Placing:
@@ -47,6 +49,17 @@ class Placing:
         assert placement.paths, "a placement without a path"
         wrong = [path for path in placement.paths.values() if os.path.normpath(path) != path or not os.path.isabs(path)]
         assert not wrong, f"not absolute and normal: {wrong}"
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_a_version_of_cgroups_that_is_claimed_and_mounted_is_used(self, stage: Stage, version: int) -> None:
+        """Whoever asks ``features`` relies on it. (A systemd manager of a user may be given v2 alone.)"""
+        stage.need(f"cgroup-v{version}")
+        names = [name for name in stage.files.roots() if (name == "") == (version == 2)]
+        if not names:
+            host_lacks(f"a hierarchy of cgroup v{version}")
+        placement = stage.place()
+        used = sorted(set(placement.paths) & set(names))
+        assert used, f"cgroup v{version} is claimed, and the placement has {sorted(placement.paths)}"
 
     def test_a_path_with_dotdot_is_refused(self, stage: Stage) -> None:
         """Whatever a manager makes of ``cgroupsPath``, it does not climb."""

@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pausing",
         "signalling",
         "starting",
+        "statistics",
         "sub_cgroup",
         "updating",
     ),

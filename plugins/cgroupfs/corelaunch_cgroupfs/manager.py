@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 corelaunch_api = 1
 
 
+_EVERYWHERE = "limits update freeze stats oom oom-events kill rdma cgroup-v1 cgroup-v2".split()
+
+
 class CgroupfsManager(CgroupManager):
     """Cgroups through the kernel's files: a directory of the same path in every hierarchy that is mounted."""
 
@@ -26,7 +29,7 @@ class CgroupfsManager(CgroupManager):
         if not self._features:
             # Device rules of v2 are a later release's, and nobody has to join what it was born in.
             v1 = {"devices", "self-join"} if any(h.version == 1 for h in cgroup_hierarchies()) else set()
-            self._features = frozenset({"limits", "update", "freeze", "stats", "oom", "kill", *v1})
+            self._features = frozenset({*_EVERYWHERE, *v1})
         return self._features
 
     def place(self, request: CgroupRequest) -> CgroupPlacement:
@@ -144,6 +147,12 @@ class CgroupfsManager(CgroupManager):
         if "memory" in placement.paths:
             return keys(f"{placement.paths['memory']}/memory.oom_control").get("oom_kill", 0)
         return keys(f"{placement.paths.get('', '')}/memory.events").get("oom_kill", 0)
+
+    def open_oom_events(self, placement: CgroupPlacement) -> tuple[int, int]:
+        """See :func:`oom_events.open_events`."""
+        from . import oom_events
+
+        return oom_events.open_events(placement)
 
     def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
         """See :func:`directories.destroy`."""

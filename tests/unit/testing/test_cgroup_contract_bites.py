@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from corelaunch.testing import cgroup_wrong as wrong
+from corelaunch.testing import cgroup_wrong_figures as wrong_figures
 from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
 
 PLUGIN = "corelaunch.testing.pytest_plugin"
@@ -95,6 +96,7 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
             "limits_of_a_cgroup_that_is_gone_are_an_error",
             "an_update_that_fails_leaves_the_limits_as_they_were",
             "an_unclaimed_operation_is_refused[devices]",
+            "an_unclaimed_operation_is_refused[rdma]",
         },
         "DID NOT RAISE",
     ),
@@ -105,6 +107,18 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
     ),
     wrong.PretendsStats: ("Unclaimed", {"an_unclaimed_operation_is_refused[stats]"}, "was not refused: it returned"),
     wrong.ZerosForGone: ("Measuring", {"stats_of_a_cgroup_that_is_gone_are_an_error"}, "DID NOT RAISE"),
+    wrong_figures.CountsTwiceByCpu: ("Measuring", {"figures_by_cpu_are_part_of_the_whole"}, "are more than 1000"),
+    wrong_figures.ShoutsOperations: (
+        "Measuring",
+        {"figures_of_devices_are_device_operation_and_number"},
+        "not a figure of a device",
+    ),
+    wrong_figures.HearsNothing: ("Measuring", {"oom_events_of_a_cgroup_that_is_gone_are_an_error"}, "DID NOT RAISE"),
+    wrong_figures.ClaimsVersions: (
+        "Placing",
+        {"a_version_of_cgroups_that_is_claimed_and_mounted_is_used[1]"},
+        "cgroup v1 is claimed",
+    ),
     wrong.FailsWhenGone: (
         "ComingDown",
         {"destroy_twice_is_harmless", "destroy_leaves_a_foreign_cgroup_that_took_the_name_since"},
@@ -142,7 +156,7 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
 
 CONTRACTS = """
 import pytest
-from corelaunch.testing import CgroupManagerContract, cgroup_reference, cgroup_wrong
+from corelaunch.testing import CgroupManagerContract, cgroup_reference, cgroup_wrong, cgroup_wrong_figures
 from corelaunch.testing.fake_cgroup import FakeCgroups
 
 class OnFakeFiles(CgroupManagerContract):
@@ -155,7 +169,7 @@ def contract(manager, parts):
     return type(f"Test{manager.__name__}", (OnFakeFiles,), {"manager": fixture, "parts": parts})
 
 for name, parts in PARTS.items():
-    manager = getattr(cgroup_wrong, name)
+    manager = getattr(cgroup_wrong, name, None) or getattr(cgroup_wrong_figures, name)
     globals()[f"Test{name}"] = contract(manager, parts)
 
 class TestForgotten(CgroupManagerContract):
@@ -204,7 +218,8 @@ def failed(promises: Mapping[str, str]) -> dict[str, str]:
 
 
 def test_every_wrong_manager_is_played() -> None:
-    classes = {c for c in vars(wrong).values() if isinstance(c, type) and issubclass(c, ReferenceCgroupManager)}
+    every = [*vars(wrong).values(), *vars(wrong_figures).values()]
+    classes = {c for c in every if isinstance(c, type) and issubclass(c, ReferenceCgroupManager)}
     assert classes - {ReferenceCgroupManager} == set(WRONG)
 
 
