@@ -38,4 +38,5 @@ int cl_socketpair(int ends[2]);
 
 int cl_open_tree(int dirfd, const char *path, unsigned int flags);
 int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int cl_map_mount(int mount, int user_namespace, int recursive);
 int cl_pidfd_getfd(int pidfd, int fd);

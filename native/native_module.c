@@ -35,6 +35,18 @@ struct how {
     uint64_t resolve;
 };
 
+/* struct mount_attr of mount_setattr(2), which the libc of Debian 11 does not know. */
+struct attributes {
+    uint64_t set;
+    uint64_t clear;
+    uint64_t propagation;
+    uint64_t user_namespace;
+};
+#define CL_SYS_mount_setattr 442
+#define CL_MOUNT_ATTR_IDMAP 0x00100000
+#define CL_AT_RECURSIVE 0x8000
+#define CL_AT_EMPTY_PATH 0x1000
+
 union control {
     struct cmsghdr header; /* for its alignment */
     char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(CL_MESSAGE_FDS * sizeof(int))];
@@ -48,6 +60,15 @@ static int result_of(long value)
 int cl_open_tree(int dirfd, const char *path, unsigned int flags)
 {
     return result_of(syscall(SYS_open_tree, dirfd, path, flags));
+}
+
+/* MOUNT_ATTR_IDMAP of mount_setattr(2): the owners of files are shown through the id maps of a user namespace. */
+int cl_map_mount(int mount, int user_namespace, int recursive)
+{
+    struct attributes attributes = {.set = CL_MOUNT_ATTR_IDMAP, .user_namespace = (uint64_t)user_namespace};
+    const unsigned int flags = CL_AT_EMPTY_PATH | (recursive ? CL_AT_RECURSIVE : 0);
+
+    return result_of(syscall(CL_SYS_mount_setattr, mount, "", flags, &attributes, sizeof attributes));
 }
 
 int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

@@ -296,6 +296,11 @@ class ParentProcess:
         except OSError as error:
             raise KernelError.of("cannot open mount source", error, where=path) from error
         try:
+            id_map = self.plan.operations[index].id_map
+            if id_map is not None:
+                from .id_mapped import map_source
+
+                map_source(fd, path, id_map, self.pid, self._log)
             self.channel.send("SOURCE", payload, [fd])
         finally:
             os.close(fd)

@@ -28,6 +28,8 @@ def hint(error: ChildError) -> str:
         return {ENOSPC: "the sysctl user.max_user_namespaces is 0 or reached", EPERM: _SWITCHED_OFF}.get(number, "")
     if error.where == "/proc/self/oom_score_adj" and number == EACCES:
         return "lowering it needs CAP_SYS_RESOURCE: leave process.oomScoreAdj out"
+    if "mount target" in text and number == EACCES:
+        return "the container's root may not write to its root filesystem: make it there, or chown the filesystem"
     if operation in ("rootfs", "bind") and number == EACCES:
         return _REACH
     if operation == "mount" and number == EPERM:

@@ -207,6 +207,17 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
     return _check(lib.cl_open_tree(dirfd, _path(path), flags | os.O_CLOEXEC), path)
 
 
+def map_mount(mount: int, user_namespace: int, *, recursive: bool) -> None:
+    """Show the owners of a detached mount, or of its whole tree, through the maps of a user namespace.
+
+    MOUNT_ATTR_IDMAP, mount_setattr(2).
+
+    Raises:
+        OSError: EINVAL, the filesystem knows no such mounts; EPERM, we are not root over it.
+    """
+    _check(lib.cl_map_mount(mount, user_namespace, recursive))
+
+
 def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """openat2(2): open ``path`` under the RESOLVE_* rules of ``resolve``. Always close-on-exec."""
     return _check(lib.cl_openat2(dirfd, _path(path), flags | os.O_CLOEXEC, mode, resolve), path)

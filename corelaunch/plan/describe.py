@@ -75,6 +75,8 @@ def _bind(operation: Operation) -> str:
     options = [attributes(operation.number(0)), tree and f"tree: {tree}", propagation(operation.number(2))]
     how = "bind the tree" if operation.flags & lib.CL_FLAG_RECURSIVE else "bind"
     by = ", cloned by the parent" if operation.flags & lib.CL_FLAG_FROM_PARENT else ""
+    if operation.id_map is not None:
+        by += ", owners mapped" + (" in the whole tree" if operation.id_map.tree else "")
     return f"{how} {operation.text(1)} on {operation.text(2)}{_bracket(options)}{by}"
 
 

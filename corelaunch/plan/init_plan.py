@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import Unsupported
 from ..kernel.native import lib
+from ..spec.id_mappings import text_of
 from ..spec.mount_options import MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION, RDONLY
 from ..spec.mounts import cleaned
 from ..spec.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, add_namespace, new_namespaces
@@ -100,8 +101,8 @@ def init_plan(
     return Plan(
         tuple(operations),
         new,
-        uid_map=_id_map(linux.get("uidMappings")) if own_user else None,
-        gid_map=_id_map(linux.get("gidMappings")) if own_user else None,
+        uid_map=text_of(linux.get("uidMappings")) if own_user else None,
+        gid_map=text_of(linux.get("gidMappings")) if own_user else None,
         rlimits=rlimits(process),
         oom_score_adj=process.get("oomScoreAdj"),
         time_offsets=linux.get("timeOffsets") or {},
@@ -155,10 +156,6 @@ def _finish(config: Mapping[str, Any], read_only: Sequence[str]) -> Iterator[Ope
         yield Operation(lib.CL_OP_READONLY_PATH, cleaned(path))
     for path in linux.get("maskedPaths") or ():
         yield Operation(lib.CL_OP_MASK_PATH, cleaned(path))
-
-
-def _id_map(mappings: Sequence[Mapping[str, int]] | None) -> str:
-    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings or ())
 
 
 def _exists(path: str) -> bool:

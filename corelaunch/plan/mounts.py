@@ -6,11 +6,12 @@ from posixpath import isabs, join, normpath
 
 from ..errors import ConfigError
 from ..kernel.native import lib
+from ..spec.id_mappings import text_of
 from ..spec.mount_options import RDONLY, MountOptions
 from ..spec.mounts import cleaned
 from .cgroup_mounts import cgroup_mounts
 from .dev import DevicePlan
-from .operation import Operation
+from .operation import IdMap, Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,10 +115,17 @@ class MountPlan:
         if options.superblock:
             self._warnings.append(f"{where}.options: {', '.join(options.superblock)}: means nothing for a bind")
         flags = _proc_flag(destination) | (lib.CL_FLAG_RECURSIVE if options.recursive else 0)
-        if self._facts.sources_from_parent:
+        id_map = _id_map(mount, options)
+        if self._facts.sources_from_parent or id_map is not None:
             flags |= lib.CL_FLAG_FROM_PARENT
         numbers = (options.attributes, options.tree_attributes, options.propagation)
-        return Operation(lib.CL_OP_BIND, "", source, destination, flags=flags, numbers=numbers)
+        return Operation(lib.CL_OP_BIND, "", source, destination, flags=flags, numbers=numbers, id_map=id_map)
+
+
+def _id_map(mount: Mapping[str, Any], options: MountOptions) -> IdMap | None:
+    if not (options.id_mapped or mount.get("uidMappings")):
+        return None
+    return IdMap(text_of(mount.get("uidMappings")), text_of(mount.get("gidMappings")), options.id_mapped_tree)
 
 
 def _proc_flag(destination: str) -> int:

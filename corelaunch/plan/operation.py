@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from ..records import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+
+class IdMap(Record):
+    """Through which user namespace the owners of a mount's files are shown (mount_setattr(2), MOUNT_ATTR_IDMAP)."""
+
+    #: Contents of uid_map and gid_map; "" is the container's own user namespace.
+    uid_map: str
+    gid_map: str
+    #: Also for what is mounted below.
+    tree: bool
 
 
 class Operation:
@@ -18,15 +30,17 @@ class Operation:
             whose count stands in ``numbers`` where protocol.h says so.
         numbers: up to three numbers, unsigned 64-bit.
         blob: binary data, stored at ``text[0]``.
+        id_map: of a mount source that the parent gives, not for the init: :class:`IdMap`, None for none.
     """
 
-    __slots__ = ("blob", "code", "flags", "numbers", "texts")
+    __slots__ = ("blob", "code", "flags", "id_map", "numbers", "texts")
 
     code: int
     flags: int
     texts: tuple[str | Sequence[str], ...]
     numbers: tuple[int, ...]
     blob: bytes
+    id_map: IdMap | None
 
     def __init__(
         self,
@@ -35,12 +49,14 @@ class Operation:
         flags: int = 0,
         numbers: tuple[int, ...] = (),
         blob: bytes = b"",
+        id_map: IdMap | None = None,
     ) -> None:
         self.code = code
         self.flags = flags
         self.texts = texts
         self.numbers = numbers
         self.blob = blob
+        self.id_map = id_map
 
     @property
     def name(self) -> str:

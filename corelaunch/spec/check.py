@@ -115,6 +115,7 @@ def _between(config: Mapping[str, Any], findings: Findings) -> None:
     if section.get("timeOffsets"):
         _need("time", own, (_LINUX, "timeOffsets"), "cannot be set", findings)
     _user_namespace(config, section, own, findings)
+    mounts.check_id_mapped(config.get("mounts") or (), "user" in own, ((), "mounts"), findings)
     for key, value in (section.get("sysctl") or {}).items():
         _sysctl(key, value, own, findings)
     the_process = config["process"]

@@ -25,6 +25,11 @@ def maps_own_id_alone(mappings: Sequence[Mapping[str, int]], own_id: int) -> boo
     return len(mappings) == 1 and mappings[0]["size"] == 1 and mappings[0]["hostID"] == own_id
 
 
+def text_of(mappings: Sequence[Mapping[str, int]] | None) -> str:
+    """The mappings as the kernel reads them from uid_map and gid_map."""
+    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings or ())
+
+
 def check_user(process: Mapping[str, Any], linux: Mapping[str, Any], where: Where, findings: Findings) -> None:
     """Refuse ids of a process that its user namespace does not have. ``where`` is the process."""
     user: Mapping[str, Any] = process.get("user") or {}

@@ -8,7 +8,7 @@ are. Attributes that no word names are left alone: so what a mount inherits and 
 
 from __future__ import annotations
 
-from ..errors import ConfigError, Unsupported
+from ..errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ SUPERBLOCK: dict[str, str | None] = {
 }
 
 _BIND = {"bind": False, "rbind": True}
-_ID_MAPPED = ("idmap", "ridmap")
+_ID_MAPPED = {"idmap": False, "ridmap": True}
 
 
 class MountOptions:
@@ -100,6 +100,7 @@ class MountOptions:
         tree_set, tree_clear: attributes of the whole tree (bind).
         propagation: MS_* of mount(2), 0 when nothing was said.
         bind, recursive: "bind" or "rbind" was among them.
+        id_mapped, id_mapped_tree: "idmap" or "ridmap": owners go through the mount's id mappings (its whole tree's).
         copy_up: "tmpcopyup": a tmpfs begins with what lies below it.
         superblock: words of the superblock; the kernel ignores them on a bind.
         data: what goes to the filesystem, "key" or "key=value" each.
@@ -110,6 +111,8 @@ class MountOptions:
         "clear",
         "copy_up",
         "data",
+        "id_mapped",
+        "id_mapped_tree",
         "propagation",
         "recursive",
         "set",
@@ -123,10 +126,9 @@ class MountOptions:
 
         Raises:
             ConfigError: more than one propagation type, or "remount".
-            Unsupported: an id-mapped mount.
         """
         self.set = self.clear = self.tree_set = self.tree_clear = self.propagation = 0
-        self.bind = self.recursive = self.copy_up = False
+        self.bind = self.recursive = self.copy_up = self.id_mapped = self.id_mapped_tree = False
         self.superblock: list[str] = []
         self.data: list[str] = []
         for word in words:
@@ -155,8 +157,8 @@ class MountOptions:
             elif word == "remount":
                 raise ConfigError(document, where=f"{where}.options", why="a new mount cannot be a remount")
             elif word in _ID_MAPPED:
-                why = f'"{word}": id-mapped mounts come with a later release'
-                raise Unsupported(document, where=f"{where}.options", why=why)
+                self.id_mapped = True
+                self.id_mapped_tree = self.id_mapped_tree or _ID_MAPPED[word]
             elif word:
                 self.data.append(word)
 
@@ -178,5 +180,5 @@ class MountOptions:
 
 def known_words() -> list[str]:
     """Every option that is not handed to the filesystem, sorted: ``features.mountOptions``."""
-    words = {*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATION, *SUPERBLOCK, *_BIND, "tmpcopyup"}
+    words = {*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATION, *SUPERBLOCK, *_BIND, *_ID_MAPPED, "tmpcopyup"}
     return sorted(words)

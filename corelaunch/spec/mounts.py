@@ -6,6 +6,7 @@ import os
 from posixpath import normpath
 
 from ..errors import CorelaunchError
+from . import id_mappings
 from .fields import array, string, strings, table
 from .mount_options import MountOptions
 
@@ -37,9 +38,6 @@ def _mount(mount: Any, where: Where, findings: Findings) -> None:
         findings.warn((where, "destination"), f"{raw!r} is not absolute: taken as {destination}")
     if destination == "/":
         findings.refuse((where, "destination"), "the root of the container cannot be mounted on")
-    for member in ("uidMappings", "gidMappings"):
-        if mount.get(member):
-            findings.unsupported((where, member), "id-mapped mounts come with a later release", "leave them out")
     from .findings import render
 
     try:
@@ -47,6 +45,7 @@ def _mount(mount: Any, where: Where, findings: Findings) -> None:
     except CorelaunchError as error:
         findings.add(error)
         return
+    _id_mapped(mount, options, where, findings)
     kind = mount.get("type") or ""
     _on_proc(destination, kind, options.bind, where, findings)
     if options.bind:
@@ -61,6 +60,23 @@ def _mount(mount: Any, where: Where, findings: Findings) -> None:
         findings.refuse((where, "options"), "recursive options are for binds")
     if options.copy_up and kind != "tmpfs" and not options.bind:
         findings.refuse((where, "options"), '"tmpcopyup" is for tmpfs')
+
+
+def _id_mapped(mount: Mapping[str, Any], options: MountOptions, where: Where, findings: Findings) -> None:
+    given = [member for member in ("uidMappings", "gidMappings") if mount.get(member)]
+    if (given or options.id_mapped) and not options.bind:
+        findings.refuse((where, given[0] if given else "options"), "id-mapped mounts are for binds")
+    elif len(given) == 1:
+        findings.refuse((where, given[0]), "uidMappings and gidMappings go together", "give both")
+
+
+def check_id_mapped(mounts: Any, own_user_namespace: bool, where: Where, findings: Findings) -> None:
+    """Refuse a mount that is to be mapped as its container's user namespace is, in a container without one."""
+    for index, mount in enumerate(mounts):
+        words = {"idmap", "ridmap"}.intersection(mount.get("options") or ())
+        if words and not mount.get("uidMappings") and not own_user_namespace:
+            why = f'"{min(words)}": neither the mount nor the container has id mappings'
+            findings.refuse(((where, index), "options"), why, "give the mount uidMappings and gidMappings")
 
 
 def _on_proc(destination: str, kind: str, bind: bool, where: Where, findings: Findings) -> None:
@@ -87,8 +103,6 @@ def _is_proc(mount: Mapping[str, Any]) -> bool:
         return False
 
 
-_ID_MAPPINGS = array(lambda value, where, findings: None)
-
 #: Checks the array of mounts.
 check = array(
     table(
@@ -97,8 +111,8 @@ check = array(
             "type": string,
             "source": string,
             "options": strings,
-            "uidMappings": _ID_MAPPINGS,
-            "gidMappings": _ID_MAPPINGS,
+            "uidMappings": id_mappings.check,
+            "gidMappings": id_mappings.check,
         },
         ("destination",),
         _mount,

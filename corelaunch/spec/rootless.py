@@ -26,6 +26,9 @@ def check(config: Mapping[str, Any], uid: int, gid: int, findings: Findings) -> 
             f"rootless container requires user namespaces, and we are user {uid}",
             'add {"type": "user"} with linux.uidMappings and gidMappings, as "spec --rootless" writes them',
         )
+    for index, mount in enumerate(config.get("mounts") or ()):
+        if mount.get("uidMappings") or {"idmap", "ridmap"}.intersection(mount.get("options") or ()):
+            findings.refuse((((), "mounts"), index), "id-mapped mounts need root", "leave the mappings out")
     groups = (config["process"].get("user") or {}).get("additionalGids")
     if groups and maps_own_id_alone(section.get("gidMappings") or (), gid):
         where: Where = ((((), "process"), "user"), "additionalGids")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from corelaunch.errors import ConfigError, Unsupported
+from corelaunch.errors import ConfigError
 from corelaunch.spec.mount_options import ATIME_MASK, PROPAGATION, MountOptions, known_words
 
 RUNC_WORDS = (
@@ -81,7 +81,8 @@ def test_one_propagation_type_is_enough() -> None:
         MountOptions(["rslave", "slave"], "mounts[0]")
 
 
-@pytest.mark.parametrize("word", ["idmap", "ridmap"])
-def test_an_id_mapped_mount_is_refused(word: str) -> None:
-    with pytest.raises(Unsupported, match=r"mounts\[3\]\.options"):
-        MountOptions(["bind", word], "mounts[3]")
+@pytest.mark.parametrize(("word", "tree"), [("idmap", False), ("ridmap", True)])
+def test_an_id_mapped_mount_is_so_alone_or_with_its_tree(word: str, tree: bool) -> None:
+    options = MountOptions(["bind", word], "mounts[3]")
+    assert (options.id_mapped, options.id_mapped_tree, options.data) == (True, tree, [])
+    assert not MountOptions(["bind"], "mounts[3]").id_mapped

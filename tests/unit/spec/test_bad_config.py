@@ -268,6 +268,33 @@ RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
         "process.user.additionalGids[1]",
         "1000 is not in linux.gidMappings",
     ),
+    (
+        [
+            ("linux.namespaces", USER),
+            ("linux.gidMappings", MAPS),
+            ("linux.uidMappings", MAPS),
+            ("mounts[1].options", ["mode=755,uid=1000"]),
+        ],
+        "mounts[1].options",
+        '"uid=1000": 1000 is not in linux.uidMappings',
+    ),
+    ([("mounts[1].options", ["idmap"])], "mounts[1].options", "id-mapped mounts are for binds"),
+    ([("mounts[1].uidMappings", MAPS)], "mounts[1].uidMappings", "id-mapped mounts are for binds"),
+    (
+        [("mounts[1].options", ["bind"]), ("mounts[1].gidMappings", MAPS)],
+        "mounts[1].gidMappings",
+        "uidMappings and gidMappings go together",
+    ),
+    (
+        [("mounts[1].options", ["rbind", "ridmap"])],
+        "mounts[1].options",
+        '"ridmap": neither the mount nor the container has id mappings',
+    ),
+    (
+        [("mounts[1].options", ["bind"]), ("mounts[1].uidMappings", [{"containerID": 0, "hostID": 0, "size": 0}])],
+        "mounts[1].uidMappings[0].size",
+        "",
+    ),
 ]
 
 
@@ -287,8 +314,6 @@ LATER = [
     ("linux.namespaces", [{"type": "uts"}], "linux.namespaces", "without a mount namespace of its own"),
     ("hooks.createContainer", [{"path": "/x"}], "hooks.createContainer", "hooks that run inside the container"),
     ("hooks.startContainer", [{"path": "/x"}], "hooks.startContainer", "hooks that run inside the container"),
-    ("mounts[3].options", ["bind", "idmap"], "mounts[3].options", "id-mapped mounts"),
-    ("mounts[3].uidMappings", MAPS, "mounts[3].uidMappings", "id-mapped mounts"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY"),
     (
         "linux.seccomp",
