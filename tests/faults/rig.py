@@ -62,6 +62,10 @@ class Rig:
         self.recording = self.directory / "recording"
         self.bundle = self.directory / "bundle"
         self.console = self.directory / "console"
+        self.manager = self.directory / "manager"
+        #: Of the trial at hand: descriptors from 3 upward, and whether there is a service manager above.
+        self.descriptors = 0
+        self.notify = False
         self._make_bundle()
         self._listen()
         # All of it is there before the first baseline, so that only the runtime's files can be new.
@@ -83,7 +87,9 @@ class Rig:
         self.spec = json.loads(self._runc_spec())
 
     def _listen(self) -> None:
-        """A console socket that takes whatever terminal it is sent, and lets it go."""
+        """A socket that takes whatever descriptor it is sent, and lets it go; and that of a service manager."""
+        self._service_manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._service_manager.bind(str(self.manager))
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.console))
         listener.listen(128)
@@ -152,7 +158,23 @@ class Rig:
 
     def launch(self, command: Sequence[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
         """Start a command; its end is seen by :meth:`await_end`."""
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(self.manager)} if self.notify else None
+
+        def place() -> None:
+            null = os.open("/dev/null", os.O_RDWR)
+            for number in range(3, 3 + self.descriptors):
+                os.dup2(null, number)
+
+        # What Python opened is close-on-exec, so nothing but what is placed goes along.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            close_fds=not self.descriptors,
+            preexec_fn=place if self.descriptors else None,
+        )
         # An orphan of an earlier trial may have had this pid.
         self._codes.pop(process.pid, None)
         return process

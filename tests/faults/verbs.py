@@ -24,12 +24,14 @@ class Verb:
         payload: the container's program.
         before: verbs that run undisturbed first, without their id.
         words: the struck command. In these and in ``create``, ID, BUNDLE, LINK (a free name of a link), CONSOLE (a
-            console socket that somebody listens on) and DIRECTORY (the rig's own) are replaced, also inside words.
+            socket that takes a descriptor) and DIRECTORY (the rig's own) are replaced, also inside words.
         at: processes of the command that are struck: 0 itself, 1 and 2 its children.
         kills_init: the init is alive before the verb: "both" means that it dies right after the command.
         attached: the init is struck, and not the command: strace attaches to it before the command runs.
         create: options of every create and run of the trial.
         config: edits the trial's config.json.
+        descriptors: how many, from 3 upward, every command of the trial is called with.
+        notify: every command of the trial is called with NOTIFY_SOCKET.
         others: other runtimes have it, too.
     """
 
@@ -42,6 +44,8 @@ class Verb:
     attached: bool = False
     create: tuple[str, ...] = ()
     config: Callable[[dict[str, Any]], object] | None = None
+    descriptors: int = 0
+    notify: bool = False
     others: bool = True
 
 
@@ -68,6 +72,8 @@ _BRIDGE = (
     "--network=bridge:bridge=LINKb,host-name=LINK1,address=192.0.2.3/24,accept-ra=0",
 )
 _CONSOLE = ("--console-socket", "CONSOLE")
+_FDS = ("--preserve-fds", "2", "--pidfd-socket", "CONSOLE")
+_EXEC_FDS = ("exec", *_FDS, "ID", "true")
 
 VERBS = {
     verb.name: verb
@@ -90,5 +96,10 @@ VERBS = {
         Verb("run hooks", SHORT, (), RUN, at=(0, 1, 2), config=_hooks),
         Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
         Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),
+        Verb("create fds", FOREVER, (), CREATE, at=(0, 1, 2), create=_FDS, descriptors=2, others=False),
+        Verb("exec fds", FOREVER, ("create", "start"), _EXEC_FDS, at=(0, 1, 2), descriptors=2, others=False),
+        Verb("run notify", SHORT, (), RUN, at=(0, 1, 2), notify=True, others=False),
+        Verb("start notify", SHORT, ("create",), ("start", "ID"), notify=True, others=False),
+        Verb("delete notify", FOREVER, ("create",), ("delete", "--force", "ID"), notify=True, others=False),
     )
 }
