@@ -93,7 +93,7 @@ class Container(Control):
         if self._init is None:
             from .process import find
 
-            found = find(self._handle())
+            found = find(self._handle(), self.external_descriptors)
             if found is None:
                 raise WrongStatus("container not running", where=self.id)
             self._init = found
@@ -118,6 +118,14 @@ class Container(Control):
         if mode != "required":  # so that where root runs it, the state is runc's to the letter
             answer["cgroupMode"] = mode
         return answer
+
+    @property
+    def external_descriptors(self) -> tuple[str, ...]:
+        """Where descriptors 0, 1, 2 of its init pointed before its program ran, also of a container made elsewhere.
+
+        "" for one that could not be read; () before there is an init. A checkpoint needs them.
+        """
+        return self._ledger.external_descriptors
 
     @property
     def owner_uid(self) -> int:

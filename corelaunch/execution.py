@@ -82,7 +82,7 @@ def execute(
 
         backends = narrowed(backends, cgroup)
     namespaces = container.ledger.begin["namespaces"]
-    child = SetnsProcess(plan, runtime.log, target, namespaces, lambda: container.frozen)
+    child = SetnsProcess(plan, runtime.log, target, namespaces, lambda: container.freezing)
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     try:

@@ -84,7 +84,7 @@ class Process:
         self.pidfd = self.master_fd = -1
 
 
-def find(handle: ProcessHandle | None) -> Process | None:
+def find(handle: ProcessHandle | None, external_descriptors: Sequence[str]) -> Process | None:
     """The process that ``handle`` names, opened; None if it is gone.
 
     The start time is compared after the open: from then on the pidfd cannot change hands.
@@ -98,4 +98,4 @@ def find(handle: ProcessHandle | None) -> Process | None:
     if procfs.start_time(handle.pid) != handle.start_time:
         os.close(fd)
         return None
-    return Process(handle.replace(pidfd=fd), child=False)
+    return Process(handle.replace(pidfd=fd), child=False, external_descriptors=external_descriptors)

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "oci_hooks",
         "preparation",
         "process",
+        "process_io",
         "settings",
         "teardown",
     ),
