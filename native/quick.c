@@ -58,6 +58,16 @@ static bool is_id(const char *word)
            strspn(word, letters) == length;
 }
 
+/* NULL where the user's runtime directory may be meant (corelaunch/state/root.py). */
+static const char *root_of(const struct settings *settings)
+{
+    const char *runtime_dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
+
+    if (settings->root && *settings->root)
+        return settings->root;
+    return runtime_dir && *runtime_dir && !(user && strcmp(user, "root") == 0) ? NULL : DEFAULT_ROOT;
+}
+
 /* Python makes "a/../b" be "b", the kernel follows a link "a": leave such a path to it. */
 static bool is_plain_path(const char *path)
 {
@@ -126,8 +136,8 @@ bool quick_answer(int argc, char **argv, int *last_words)
         return false;
     if (!is_id(call.id) || (call.signal && call.signal[0] == '-') || !standard_streams_are_open())
         return false;
-    const char *root = settings.root && *settings.root ? settings.root : DEFAULT_ROOT;
-    if (!is_plain_path(root) || !can_log(&settings))
+    const char *root = root_of(&settings);
+    if (!root || !is_plain_path(root) || !can_log(&settings))
         return false;
     CLEANUP_FD int directory = open_directory(root, call.id);
     if (directory < 0)

@@ -214,6 +214,20 @@ def test_a_root_that_only_python_can_resolve_is_left_to_it(cli: Cli, quick: Cli,
         assert left_to_python(alone) == (whose == "Python")
 
 
+def test_a_root_that_may_be_the_users_is_chosen_by_python(quick: Cli) -> None:
+    """Nobody has this id, so the front looks, if it does, below /run/corelaunch and then leaves it to Python."""
+    for environment, looks in (
+        ({}, True),
+        ({"XDG_RUNTIME_DIR": ""}, True),
+        ({"XDG_RUNTIME_DIR": "/nowhere"}, False),
+        ({"XDG_RUNTIME_DIR": "/nowhere", "USER": "root"}, True),
+    ):
+        command = ["/usr/bin/strace", "-e", "trace=file", quick.program, "state", f"{MARK}-nobody"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert (f'"/run/corelaunch/{MARK}-nobody"' in done.stderr) == looks, environment
+
+
 # -- kill ----------------------------------------------------------------------------------------------------
 
 CATCH = 'trap "echo got >/work/got" {0}; touch /work/ready; while :; do sleep 0.05; done'
