@@ -129,6 +129,8 @@ class Finder:
         parent, _, leaf = name.rpartition(".")
         if parent not in sys.modules:
             self._load(parent)
+            if name in sys.modules:
+                return  # its package has imported it
         spec = self.find_spec(name)
         if spec is None or parent not in sys.modules:
             return  # edited: whoever imports it finds its file

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = ("__pycache__", "_libexec", "testing")
 
 #: Roots of what is read in one piece: with what they import at once, but for what is in a piece before. Made for the
-#: verbs: what all have, what looks for a container, signals, writes, starts, takes down, launches.
+#: verbs: what all have, what looks for a container, signals, writes, starts, takes down, executes, creates.
 _TOGETHER = (
     ("cli.main", "cli.command"),
     ("runtime",),
@@ -31,6 +31,7 @@ _TOGETHER = (
     ("state.book",),
     ("starting",),
     ("deletion", "plugins.registry"),
+    ("execution",),
     ("preparation", "creation", "cli.launch"),
 )
 

@@ -10,9 +10,9 @@ from .bootstrap.handover import send_console, send_pidfd, write_pid_file
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
+from .configuration import compiled_seccomp, config_of
 from .errors import ConfigError, UsageError, WrongStatus
 from .plan import setns_plan
-from .preparation import compiled_seccomp, config_of
 from .process import Process
 from .spec.process import check_process
 from .starting import EXECUTE_SECONDS

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 
 from . import backends as backend_choice
+from .configuration import compiled_seccomp
 from .errors import ConfigError, Unsupported
 from .kernel.procfs import in_user_namespace
-from .plan import init_plan
+from .plan.init_plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .adjustment import Owned
     from .api import NetworkRequest
     from .backends import Backends
-    from .container import Container
     from .plan import Plan
     from .plugins.registry import Registry
 
@@ -161,20 +161,6 @@ def _with_annotation(
     return [*networks, *more], notes
 
 
-def config_of(container: Container) -> Mapping[str, Any]:
-    """The config.json of an existing container's bundle as it is now, with the edits of its lifecycle plugins.
-
-    Raises:
-        ConfigError, KernelError: the bundle is gone or cannot be read.
-    """
-    config = load_bundle(container.bundle).config
-    if container.ledger.edits:
-        from .adjustment import replayed
-
-        return replayed(config, container.ledger.edits)
-    return config
-
-
 def denies_setgroups(config: Mapping[str, Any]) -> bool:
     """Whether setgroups(2) must be switched off in the new user namespace: an ordinary user maps his own gid alone."""
     if os.geteuid() == 0:
@@ -182,16 +168,6 @@ def denies_setgroups(config: Mapping[str, Any]) -> bool:
     from .spec.id_mappings import maps_own_id_alone
 
     return maps_own_id_alone((config.get("linux") or {}).get("gidMappings") or (), os.getegid())
-
-
-def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
-    """The config's seccomp profile as BPF and flags, None without one."""
-    profile = (config.get("linux") or {}).get("seccomp")
-    if not profile:
-        return None
-    from .kernel import seccomp
-
-    return seccomp.compile(profile)
 
 
 def _network_requests(container_id: str, networks: Sequence[str | Mapping[str, Any]]) -> Sequence[NetworkRequest]:

@@ -33,7 +33,7 @@ def run(call: Call) -> int:
 
         process: dict[str, Any] = load_process(options["process"])
     else:
-        from ..preparation import config_of
+        from ..configuration import config_of
 
         process = described_by_options(config_of(container).get("process") or {}, words, options)
     if process.get("terminal") and detached and not options["console-socket"]:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from corelaunch.bootstrap.stdio import ProcessIO
+from corelaunch.configuration import config_of
 from corelaunch.errors import ConfigError, CorelaunchError, PluginError
 from corelaunch.hookspecs import VETOES
 from corelaunch.plugins.registry import Registry
-from corelaunch.preparation import config_of
 from corelaunch.runtime import Runtime
 from corelaunch.state.journal import read_records
 

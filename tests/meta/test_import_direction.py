@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "adjustment",
         "backends",
+        "configuration",
         "lifecycle",
         "moments",
         "network_files",

@@ -15,7 +15,8 @@ import pytest
 from corelaunch.cli.default_config import default_config
 from corelaunch.kernel.mountinfo import Hierarchy
 from corelaunch.kernel.native import lib
-from corelaunch.plan import Operation, Plan, init_plan
+from corelaunch.plan import Operation, Plan
+from corelaunch.plan.init_plan import init_plan
 
 NATIVE = Path(__file__).resolve().parents[3] / "native"
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "name=systemd")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from corelaunch.cli.default_config import default_config
 from corelaunch.errors import CorelaunchError
 from corelaunch.kernel.mountinfo import Hierarchy
-from corelaunch.plan import init_plan, setns_plan
+from corelaunch.plan import setns_plan
+from corelaunch.plan.init_plan import init_plan
 from corelaunch.spec.check import check_config, find
 from corelaunch.spec.process import check_process
 
@@ -145,7 +146,7 @@ def test_checking_and_planning_import_nothing_that_is_slow() -> None:
         "from corelaunch.spec.bundle import load\n"
         "from corelaunch.spec.check import check_config\n"
         "from corelaunch.spec.process import check_process, load_process\n"
-        "from corelaunch.plan import init_plan, setns_plan\n"
+        "from corelaunch.plan import setns_plan\nfrom corelaunch.plan.init_plan import init_plan\n"
         "from corelaunch.cli.default_config import default_config\n"
         "config = default_config()\n"
         "check_config(config)\n"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from corelaunch.cli.default_config import default_config
 from corelaunch.errors import Unsupported
 from corelaunch.kernel.native import lib
-from corelaunch.plan import Operation, Plan, init_plan, setns_plan
+from corelaunch.plan import Operation, Plan, setns_plan
 from corelaunch.plan.environment import environment
+from corelaunch.plan.init_plan import init_plan
 from corelaunch.spec.check import check_config
 from corelaunch.spec.mount_options import MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 

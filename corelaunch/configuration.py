@@ -1,0 +1,36 @@
+"""What create and exec both take from a config beside its check and plan: the edited config, and the seccomp filter."""
+
+from __future__ import annotations
+
+from .spec.bundle import load as load_bundle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .container import Container
+
+
+def config_of(container: Container) -> Mapping[str, Any]:
+    """The config.json of an existing container's bundle as it is now, with the edits of its lifecycle plugins.
+
+    Raises:
+        ConfigError, KernelError: the bundle is gone or cannot be read.
+    """
+    config = load_bundle(container.bundle).config
+    if container.ledger.edits:
+        from .adjustment import replayed
+
+        return replayed(config, container.ledger.edits)
+    return config
+
+
+def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
+    """The config's seccomp profile as BPF and flags, None without one."""
+    profile = (config.get("linux") or {}).get("seccomp")
+    if not profile:
+        return None
+    from .kernel import seccomp
+
+    return seccomp.compile(profile)
