@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import __version__
+from .. import SPEC_VERSION, __version__
 from .options import FLAG, LIST, NUMBER, Option, no_value
 
 TYPE_CHECKING = False
@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .command import Command
-
-#: The runtime-spec whose config.json we read and whose state we print.
-SPEC_VERSION = "1.2.0"
 
 
 def version(program: str) -> str:

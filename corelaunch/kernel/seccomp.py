@@ -56,6 +56,16 @@ def flags() -> list[str]:
     return _names(_FLAG_PREFIX)
 
 
+def library_version() -> str:
+    """Version of libseccomp ("2.5.4"), "" without it."""
+    if not available():
+        return ""
+    from .._seccomp import lib
+
+    number = lib.cl_libseccomp_version()
+    return f"{number >> 16}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+
 def compile(profile: Mapping[str, Any]) -> tuple[bytes, int]:
     """Compile a profile: (an array of struct sock_filter, the flags of seccomp(2)).
 

@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "updating",
     ),
     ("runtime",),
+    ("doctor", "features"),
     ("cli",),
     ("isolated",),
     ("__main__",),

@@ -1,0 +1,25 @@
+"""``features``: what this runtime and its installed plugins can do, as JSON."""
+
+from __future__ import annotations
+
+from .command import Call, Command
+from .output import indented, write
+
+
+def run(call: Call) -> int:
+    """Print the features object, and nothing else anywhere: engines parse stdout and stderr together."""
+    from ..features import features
+
+    write(indented(features(call.runtime().registry), 4) + "\n")
+    return 0
+
+
+COMMAND = Command(
+    "features",
+    "",
+    """Prints what config.json may ask of this runtime, with the plugins that are installed, as JSON (runtime-spec,
+features.md).""",
+    run,
+    fewest=0,
+    most=0,
+)
