@@ -9,7 +9,6 @@ _PATHS = "namespaces cannot be joined by path yet"
 
 KNOWN_MISSES: dict[str, dict[str, str]] = {
     "podman": {
-        "update": "no update",
         "network-of-a-container": _PATHS,
         "network-by-path": _PATHS,
         "network-bridge": _PATHS,
@@ -24,7 +23,6 @@ KNOWN_MISSES: dict[str, dict[str, str]] = {
         "documented-lines": _PATHS,
     },
     "ctr": {
-        "ps": "no ps",
         "shared-pid-namespace-leaves-nobody": _PATHS,
         "network-by-path": _PATHS,
         "ipc-of-another": _PATHS,
@@ -33,8 +31,6 @@ KNOWN_MISSES: dict[str, dict[str, str]] = {
     },
     "buildah": {"run-network-by-path": _PATHS},
     "docker": {
-        "top": "no ps",
-        "update": "no update",
         "network-of-a-container": _PATHS,
         "pid-and-ipc-of-a-container": _PATHS,
     },

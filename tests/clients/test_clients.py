@@ -43,6 +43,18 @@ def test_every_case_that_passes_over_runc_passes_over_corelaunch(client: str) ->
     assert ours.passed >= runcs.passed - len(KNOWN_MISSES[client])
 
 
+def test_a_runtime_that_only_says_that_it_did_is_caught(tmp_path: Path) -> None:
+    """The cases look at what became of it, not at what the runtime answers."""
+    liar = tmp_path / "liar"
+    script = 'for word; do case $word in pause | update) exit 0 ;; esac; done; exec /usr/sbin/runc "$@"'
+    liar.write_text(f"#!/bin/sh\n{script}\n")
+    liar.chmod(0o755)
+    wanted = {"podman": ["pause-and-unpause", "update"], "ctr": ["pause-and-resume"]}
+    for client, names in wanted.items():
+        (outcome,) = compare.compare(client, [str(liar)], " ".join(names))
+        assert [name for name in names if not outcome.cases[name]] == []
+
+
 def left() -> list[Path]:
     """Cgroups of sandboxes that are there now."""
     return [group for hierarchy in hierarchies() for group in hierarchy.glob("corelaunch-clients-*")]
