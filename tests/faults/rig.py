@@ -23,8 +23,13 @@ from typing import IO, Any
 
 import residue
 from points import PARENT, Point
+from rootless_host import installation
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+#: Uid and gid of the ordinary user of some trials, and the first of his subordinate ids; nobody else's on this host.
+USER = 59_873
+FIRST_SUBORDINATE = 1_900_000_000
+_USER_NAME = "cl-f-user"
 _APPLETS = ("sh", "true", "sleep", "cat")
 
 
@@ -66,11 +71,15 @@ class Rig:
         #: Of the trial at hand: descriptors from 3 upward, and whether there is a service manager above.
         self.descriptors = 0
         self.notify = False
+        #: Whether its commands are an ordinary user's, who has a state root and an installation of his own.
+        self.as_user = False
+        self.user_root = Path("/run/user-state")
         self._make_bundle()
+        self._make_user()
         self._listen()
         # All of it is there before the first baseline, so that only the runtime's files can be new.
         self.root.mkdir(mode=0o700)
-        os.mkdir("/run/mount")  # by mount(8) and umount(8), whoever calls them
+        os.makedirs("/run/mount", exist_ok=True)  # by mount(8) and umount(8), whoever calls them
         for path in (self.output, self.report, self.recording):
             path.touch()
 
@@ -85,6 +94,27 @@ class Rig:
         for name in ("hosts", "resolv.conf"):  # a runtime makes, and leaves, the targets of binds that are missing
             (self.bundle / "rootfs/etc" / name).touch()
         self.spec = json.loads(self._runc_spec())
+
+    def _make_user(self) -> None:
+        """Make the user known in this mount namespace alone, and the runtime reachable for him."""
+        subordinate = f"{_USER_NAME}:{FIRST_SUBORDINATE}:65536"
+        lines = {
+            "passwd": f"{_USER_NAME}:x:{USER}:{USER}::/:/bin/sh",
+            "group": f"{_USER_NAME}:x:{USER}:",
+            "subuid": subordinate,
+            "subgid": subordinate,
+        }
+        for name, line in lines.items():
+            original, copy = Path("/etc", name), self.directory / name
+            copy.write_text(original.read_text() + line + "\n" if original.exists() else line + "\n")
+            if not original.exists():
+                original.touch()
+            subprocess.run(["mount", "--bind", str(copy), str(original)], check=True)
+        self.user_root.mkdir(mode=0o700)
+        os.chown(self.user_root, USER, USER)
+        self.user_runtime = self.runtime
+        if "corelaunch" in os.path.basename(self.runtime[0]):
+            self.user_runtime = [installation(self.directory / "installed"), *self.runtime[1:]]
 
     def _listen(self) -> None:
         """A socket that takes whatever descriptor it is sent, and lets it go; and that of a service manager."""
@@ -154,6 +184,9 @@ class Rig:
 
     def verb(self, *arguments: str) -> list[str]:
         """The runtime's command line for a verb."""
+        if self.as_user:
+            ids = (f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+            return ["setpriv", *ids, *self.user_runtime, "--root", str(self.user_root), *arguments]
         return [*self.runtime, "--root", str(self.root), *arguments]
 
     def launch(self, command: Sequence[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:

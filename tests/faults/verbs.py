@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from points import PARENT
+from rig import FIRST_SUBORDINATE, USER
+
+from corelaunch.cli.default_config import default_config
 
 FOREVER = ("sleep", "1000")
 SHORT = ("true",)
 CREATE = ("create", "--bundle", "BUNDLE", "ID")
 UPDATE = ("update", "--memory", "32m", "--pids-limit", "32", "--cpu-share", "200", "ID")
+EXEC = ("exec", "ID", "true")
+FORCE = ("delete", "--force", "ID")
 RUN = ("run", "--bundle", "BUNDLE", "ID")
 
 
@@ -32,6 +37,7 @@ class Verb:
         config: edits the trial's config.json.
         descriptors: how many, from 3 upward, every command of the trial is called with.
         notify: every command of the trial is called with NOTIFY_SOCKET.
+        user: every command of the trial is an ordinary user's.
         others: other runtimes have it, too.
     """
 
@@ -46,6 +52,7 @@ class Verb:
     config: Callable[[dict[str, Any]], object] | None = None
     descriptors: int = 0
     notify: bool = False
+    user: bool = False
     others: bool = True
 
 
@@ -62,6 +69,19 @@ def _user_namespace(config: dict[str, Any]) -> None:
     linux = config["linux"]
     linux["namespaces"].append({"type": "user"})
     linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+
+def _rootless(config: dict[str, Any]) -> None:
+    arguments = config["process"]["args"]
+    config.clear()
+    config.update(default_config(rootless=True, uid=USER, gid=USER))
+    config["process"].update(args=arguments, terminal=False)
+
+
+def _rootless_range(config: dict[str, Any]) -> None:
+    _rootless(config)
+    for member in ("uidMappings", "gidMappings"):
+        config["linux"][member].append({"containerID": 1, "hostID": FIRST_SUBORDINATE, "size": 65536})
 
 
 _VETH = ("--network=veth:host-name=LINK",)
@@ -96,6 +116,10 @@ VERBS = {
         Verb("run hooks", SHORT, (), RUN, at=(0, 1, 2), config=_hooks),
         Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
         Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),
+        Verb("create rootless", FOREVER, (), CREATE, at=(0, 1, 2), config=_rootless, user=True),
+        Verb("run rootless", SHORT, (), RUN, at=(0, 1, 2), config=_rootless_range, user=True),
+        Verb("exec rootless", FOREVER, ("create", "start"), EXEC, at=(0, 1, 2), config=_rootless, user=True),
+        Verb("delete rootless", FOREVER, ("create",), FORCE, kills_init=True, config=_rootless_range, user=True),
         Verb("create fds", FOREVER, (), CREATE, at=(0, 1, 2), create=_FDS, descriptors=2, others=False),
         Verb("exec fds", FOREVER, ("create", "start"), _EXEC_FDS, at=(0, 1, 2), descriptors=2, others=False),
         Verb("run notify", SHORT, (), RUN, at=(0, 1, 2), notify=True, others=False),
