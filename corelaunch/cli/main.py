@@ -41,6 +41,7 @@ COMMANDS = {
     "spec": "write an example config.json",
     "plan": "print what create would do, and which plugin would do it",
     "validate": "print everything that is wrong with a bundle's config.json",
+    "doctor": "check this host and this installation, and say what to do",
     "features": "print what this runtime and its plugins can do",
     "plugins": "list the installed plugins, their features and their health",
     "gc": "undo what killed or crashed launches left behind",

@@ -1,0 +1,193 @@
+"""doctor: what it says of good and of bad hosts, and that no check can stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corelaunch import doctor
+from corelaunch.cli.doctor import lines
+from corelaunch.cli.main import main
+from corelaunch.doctor import Check, cgroups, host, installation
+from corelaunch.errors import PluginError
+from corelaunch.kernel import native
+from corelaunch.kernel.mountinfo import Hierarchy
+from corelaunch.runtime import Runtime
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    return Runtime(str(tmp_path / "root"))
+
+
+def by_name(checks: Iterator[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+def test_every_check_has_a_known_status_and_what_is_wrong_has_a_hint_or_a_consequence(runtime: Runtime) -> None:
+    checks = list(doctor.examine(runtime))
+    assert {"kernel", "user namespaces", "cgroups", "resctrl", "installation", "plugins", "state"} <= {
+        check.group for check in checks
+    }
+    for check in checks:
+        assert check.status in ("ok", "warn", "fail")
+        assert check.text and "\n" not in check.text
+        assert check.status == "ok" or check.hint or ": " in check.text, check
+    assert not runtime.root.path or not os.path.exists(runtime.root.path), "it made something"
+
+
+def test_a_check_that_cannot_be_made_is_a_warning_and_the_others_go_on(runtime: Runtime) -> None:
+    def broken(_: Runtime) -> Iterator[Check]:
+        yield Check("extra", "one", "ok", "fine")
+        raise ZeroDivisionError("by zero")
+
+    def after(_: Runtime) -> Iterator[Check]:
+        yield Check("more", "two", "fail", "bad", "mend it")
+
+    found = list(doctor.examine(runtime, [("extra", broken), ("more", after)]))[-3:]
+    assert [check.status for check in found] == ["ok", "warn", "fail"]
+    assert "ZeroDivisionError: by zero" in found[1].text
+
+
+@pytest.mark.parametrize(
+    ("release", "numbers"),
+    [("6.1.0-13-amd64", (6, 1)), ("5.14", (5, 14)), ("6.18.44-fc-v669", (6, 18)), ("5.9rc1", (5, 9)), ("", (0, 0))],
+)
+def test_kernel_releases_are_compared_as_numbers(release: str, numbers: tuple[int, int]) -> None:
+    assert host.version(release) == numbers
+
+
+def test_an_old_kernel_fails(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    uname = os.uname()
+    old = os.uname_result((uname.sysname, uname.nodename, "5.10.0-28-amd64", uname.version, uname.machine))
+    monkeypatch.setattr(os, "uname", lambda: old)
+    found = by_name(host.kernel(runtime))
+    assert found["version"].status == "fail"
+    assert "5.14" in found["version"].hint
+    assert found["weighted interleave"].status == "warn"
+
+
+def test_forbidding_sysctls_are_told_with_the_remedy(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"/proc/sys/user/max_user_namespaces": "0", "/proc/sys/vm/memfd_noexec": "2"}
+    monkeypatch.setattr(host, "read", lambda path: values.get(path, ""))
+    assert by_name(host.user_namespaces(runtime))["max_user_namespaces"].status == "warn"
+    assert by_name(host.kernel(runtime))["memfd"].status == "fail"
+
+
+def test_resctrl_of_the_kernel_that_is_not_mounted_is_a_warning(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "read", lambda path: "nodev\tsysfs\nnodev\tresctrl")
+    monkeypatch.setattr(host.mountinfo, "mounts", list)
+    [check] = host.resctrl(runtime)
+    assert (check.status, "mount -t resctrl" in check.hint) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("found", "version", "status"),
+    [
+        ([], None, "fail"),
+        ([Hierarchy((), "/sys/fs/cgroup", "/", 2)], "v2", "ok"),
+        ([Hierarchy(("memory",), "/a", "/", 1)], "v1", "ok"),
+        ([Hierarchy(("memory",), "/a", "/", 1), Hierarchy((), "/b", "/", 2)], "hybrid (v1 and v2)", "ok"),
+    ],
+)
+def test_the_version_of_cgroups_is_told(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, found: list[Hierarchy], version: str | None, status: str
+) -> None:
+    monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: found)
+    check = by_name(cgroups.hierarchies(runtime))["version"]
+    assert check.status == status
+    assert version is None or check.text == version
+
+
+def test_a_missing_controller_says_what_is_refused(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: [Hierarchy(("memory",), "/", "/", 1)])
+    found = by_name(cgroups.hierarchies(runtime))
+    assert found["limit of memory"].status == "ok"
+    assert (found["limit of processes"].status, found["freezer"].status) == ("warn", "warn")
+
+
+def test_the_init_says_hello_with_our_protocol_and_leaves_nothing() -> None:
+    before = os.listdir("/proc/self/fd")
+    assert installation.hello() == (native.lib.CL_PROTOCOL_VERSION, native.lib.CL_OP_LAST - 1)
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "no such file or directory"), None])
+def test_an_init_that_is_gone_or_of_another_build_fails(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
+    def hello() -> tuple[int, int]:
+        if error is not None:
+            raise error
+        return 99, 1
+
+    monkeypatch.setattr(installation, "hello", hello)
+    check = by_name(installation.programs(runtime))["init"]
+    assert check.status == "fail"
+    assert "install corelaunch again" in check.hint
+
+
+def test_a_directory_that_others_can_write_is_named(tmp_path: Path) -> None:
+    inside = tmp_path / "open" / "package"
+    inside.mkdir(parents=True)
+    (tmp_path / "open").chmod(0o777)
+    assert installation.writable_by_others(str(inside), set()) == str(tmp_path / "open")
+    (tmp_path / "open").chmod(0o755)
+    assert installation.writable_by_others(str(inside), set()) == ""
+
+
+def test_a_broken_plugin_fails_with_its_reason(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        kind, name, label = "cgroup_manager", "bad", "bad 1.0"
+
+    class Broken:
+        def entries(self) -> list[type[Entry]]:
+            return [Entry]
+
+        def load(self, kind: str, name: str) -> Any:
+            raise PluginError("plugin 'bad' is broken", why="ImportError", hint="mend it")
+
+    runtime.registry = Broken()  # type: ignore[assignment]
+    [check] = installation.plugins(runtime)
+    assert (check.status, check.hint) == ("fail", "mend it")
+    assert "ImportError" in check.text
+
+
+def test_a_state_root_of_others_fails(runtime: Runtime) -> None:
+    assert by_name(installation.state(runtime))["root"].status == "ok"
+    os.mkdir(runtime.root.path)
+    os.chmod(runtime.root.path, 0o777)
+    check = by_name(installation.state(runtime))["root"]
+    assert (check.status, "chmod 0700" in check.hint) == ("fail", True)
+
+
+def test_what_killed_runtimes_left_is_a_warning(runtime: Runtime) -> None:
+    os.makedirs(os.path.join(runtime.root.path, "left"), 0o700)
+    os.chmod(runtime.root.path, 0o700)
+    Path(runtime.root.path, "left", "journal").touch()
+    check = by_name(installation.state(runtime))["leftovers"]
+    assert check.status == "warn"
+    assert "left" in check.text and "gc" in check.hint
+
+
+def test_the_table_has_groups_statuses_and_remedies() -> None:
+    checks = [Check("one", "a", "ok", "fine", "not shown"), Check("one", "longer", "fail", "bad", "mend it")]
+    text = "".join(lines(checks, colours=False))
+    assert text == "one\n  ok    a       fine\n  fail  longer  bad\n                -> mend it\n"
+    assert "\x1b[31mfail" in "".join(lines(checks, colours=True))
+
+
+def test_json_and_the_exit_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = main(["--root", str(tmp_path / "root"), "doctor", "--json"])
+    checks = json.loads(capfd.readouterr().out)
+    assert set(checks[0]) == {"group", "name", "status", "text", "hint"}
+    assert code == (1 if any(check["status"] == "fail" for check in checks) else 0)
