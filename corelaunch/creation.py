@@ -129,6 +129,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         rootfs=prepared.rootfs,
         owner_uid=os.geteuid(),
         namespaces=prepared.plan.new_namespaces,
+        joined=prepared.plan.joined,
         keyring=prepared.keyring,
         cgroup_mode=prepared.backends.cgroup_mode,
         call_seconds=runtime.guard.seconds,

@@ -14,6 +14,7 @@ from .configuration import compiled_seccomp, config_of
 from .errors import ConfigError, UsageError, WrongStatus
 from .plan import setns_plan
 from .process import Process
+from .spec.namespaces import CLONE_NEWNS
 from .spec.process import check_process
 from .starting import EXECUTE_SECONDS
 
@@ -63,13 +64,16 @@ def execute(
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)
+    begin = container.ledger.begin
+    namespaces = begin["namespaces"] | begin.get("joined", 0)
     plan = setns_plan(
         process,
         config,
         terminal=terminal,
         seccomp=compiled_seccomp(config),
-        keyring=container.ledger.begin.get("keyring"),
+        keyring=begin.get("keyring"),
         preserve_fds=len(io.preserved),
+        chroot=not namespaces & CLONE_NEWNS,
     )
     backends = _recalled(runtime, container.ledger)
     observed = bool(container.ledger.begin.get("lifecycle"))
@@ -81,7 +85,6 @@ def execute(
         from .sub_cgroup import narrowed
 
         backends = narrowed(backends, cgroup)
-    namespaces = container.ledger.begin["namespaces"]
     child = SetnsProcess(plan, runtime.log, target, namespaces, lambda: container.freezing)
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)

@@ -142,6 +142,7 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         if cgroup is not None and not cgroup.manager.needs_process:
             launch.call(cgroup, "create", cgroup.request, None, launch.context(cgroup))
     with launch.step("spawn"):
+        process.open_namespaces()
         unified = backends.open_unified() if cgroup is not None and not cgroup.manager.needs_process else -1
         stage0 = _spawn(launch, process, io, "stage 0", unified)
     with launch.step("cgroup join"):
@@ -159,6 +160,7 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         init = process.bootstrap()
         launch.book.process("init", init)
         process.await_alive()
+        process.check_joined_maps()
     with launch.step("descriptors"):
         process.read_descriptors()
     with launch.step("reap"):

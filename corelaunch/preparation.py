@@ -15,6 +15,7 @@ from .plan.init_plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
+from .spec.namespaces import CLONE_NEWNET, new_namespaces
 from .state.root import check_id
 
 TYPE_CHECKING = False
@@ -116,9 +117,12 @@ def prepare(
         rootless=rootless,
         unprivileged=user or nested,
     )
-    if chosen.networks and not _has_own_network(config):
+    if chosen.networks and not new_namespaces(config) & CLONE_NEWNET:
+        # One that is joined is somebody else's: so are the interfaces in it, and it may outlive the container.
         raise ConfigError(
-            "a network needs a network namespace", where="linux.namespaces", hint='add {"type": "network"}'
+            "a network needs a network namespace of the container's own",
+            where="linux.namespaces",
+            hint='add {"type": "network"} without a path',
         )
     planned, files = _with_network_files(config, chosen, state_directory)
     rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
@@ -196,7 +200,3 @@ def _with_network_files(
     placements = [network.placement for network in chosen.networks]
     files = network_files.contents(placements, config.get("hostname") or "")
     return network_files.config_with(config, placements, list(files), directory), files
-
-
-def _has_own_network(config: Mapping[str, Any]) -> bool:
-    return any(entry["type"] == "network" for entry in (config.get("linux") or {}).get("namespaces") or ())

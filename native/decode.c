@@ -35,7 +35,7 @@ struct shape {
 };
 
 #define HELD_FLAGS CL_FLAG_IN_HELD
-#define ROOTFS_FLAGS (CL_FLAG_FROM_PARENT | CL_FLAG_RECURSIVE)
+#define ROOTFS_FLAGS (CL_FLAG_FROM_PARENT | CL_FLAG_RECURSIVE | CL_FLAG_CHROOT)
 #define PIVOT_FLAGS (CL_FLAG_NO_PIVOT | CL_FLAG_CHROOT)
 #define MOUNT_FLAGS                                                                                             \
     (CL_FLAG_HOLD | CL_FLAG_PLAIN_TARGET | CL_FLAG_ALLOW_PROC | CL_FLAG_SUPER_READONLY | CL_FLAG_COPY_UP |      \

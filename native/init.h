@@ -37,6 +37,7 @@ struct init {
     struct plan plan;
     const struct cl_record *record; /* the operation at hand, NULL while bootstrapping */
     uint32_t index;
+    int own_proc;       /* stage 0 only: our directory in the host's /proc */
     int root;           /* "/" of the container, also before pivot_root */
     int held;           /* the mount that is filled before ATTACH */
     int null_device;    /* verified /dev/null of the container, for MASK_PATH */
@@ -115,6 +116,7 @@ bool fd_is_device(int fd, unsigned major_number, unsigned minor_number);
 /* target.c */
 int open_target(struct init *init, const char *path, bool directory, bool *existed);
 void attach_mount(struct init *init, int mount, int target, const char *path, uint64_t propagation);
+int ask_parent(struct init *init, const char *path);
 int source_from_parent(struct init *init, const char *path);
 int set_propagation(int mount, uint64_t propagation);
 int set_attributes(int mount, unsigned flags, uint64_t attributes);

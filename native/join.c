@@ -1,5 +1,5 @@
 /*
- * join.c: entering the namespaces of a running container.
+ * join.c: entering namespaces: those of a running container (exec), or those that a config names (create).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -35,7 +35,7 @@
  *   INIT_ALIVE         init -> parent  -                   netlink socket, asked  PLAN
  *   PLAN               parent -> init  cl_plan_message     plan, start, error     -
  *   SOURCE_WANTED      init -> parent  cl_index            -                      SOURCE
- *   SOURCE             parent -> init  cl_index            detached mount         -
+ *   SOURCE             parent -> init  cl_index            detached mount or root -
  *   HOOKS_REACHED      init -> parent  -                   -                      HOOKS_DONE
  *   HOOKS_DONE         parent -> init  -                   -                      -
  *   CONSOLE            init -> parent  -                   pty master             -
@@ -163,14 +163,15 @@ enum cl_operation_flag {
     CL_FLAG_HOLD = 1,           /* MOUNT: keep it detached as the held mount; ATTACH puts it in place */
     CL_FLAG_IN_HELD = 2,        /* NODE, DIRECTORY, SYMLINK, FILE: inside the held mount, not the rootfs */
     CL_FLAG_RECURSIVE = 4,      /* BIND: rbind. REMOUNT: the whole tree */
-    CL_FLAG_FROM_PARENT = 8,    /* BIND, ROOTFS: the parent clones the source (SOURCE_WANTED): we may not reach it */
+    CL_FLAG_FROM_PARENT = 8,    /* BIND, ROOTFS: the parent clones the source (SOURCE_WANTED): we may not reach it.
+                                 * ROOTFS with CHROOT (exec): the parent opens it */
     CL_FLAG_PLAIN_TARGET = 16,  /* MOUNT: no symlink anywhere in the target (proc, sysfs: CVE-2019-19921, CVE-2023-27561) */
     CL_FLAG_ALLOW_PROC = 32,    /* MOUNT, BIND: the target may be on procfs (the fixed list of files, or /proc itself) */
     CL_FLAG_SUPER_READONLY = 64,/* MOUNT: also the superblock */
     CL_FLAG_TENTATIVE = 128,    /* CHDIR: EACCES before the user change is not an error */
     CL_FLAG_COPY_UP = 256,      /* MOUNT tmpfs: tmpcopyup */
     CL_FLAG_NO_PIVOT = 512,     /* PIVOT: MS_MOVE and chroot (a ramdisk as root) */
-    CL_FLAG_CHROOT = 1024,      /* PIVOT: no mount namespace of its own */
+    CL_FLAG_CHROOT = 1024,      /* ROOTFS, PIVOT: no mount namespace of its own, so nothing is mounted */
     CL_FLAG_SET_GROUPS = 2048,  /* USER: call setgroups, also with an empty list */
     CL_FLAG_HOME = 4096,        /* EXEC: fill in HOME from the container's /etc/passwd */
     CL_FLAG_BIND_CONSOLE = 8192,/* CONSOLE: bind the pty on /dev/console */

@@ -195,7 +195,8 @@ static bool take_begin(struct span record, struct summary *summary)
             if (!is_text(value, "\"required\""))
                 return false;
         } else if (!is_text(name, "\"record\"") && !is_text(name, "\"id\"") && !is_text(name, "\"owner_uid\"") &&
-                   !is_text(name, "\"keyring\"") && !is_text(name, "\"call_seconds\"")) {
+                   !is_text(name, "\"keyring\"") && !is_text(name, "\"call_seconds\"") &&
+                   !is_text(name, "\"joined\"")) { /* a joined pid namespace is not in "namespaces" */
             return false;
         }
     }

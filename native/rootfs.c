@@ -54,6 +54,19 @@ static void make_parent_private(struct init *init, int rootfs, const char *path)
 }
 
 /*
+ * Without a mount namespace of its own: a mount of ours would be one of the host's, and stay there. exec gets the
+ * root of the container's init from the parent.
+ */
+static void take_root(struct init *init, const char *path, bool given)
+{
+    int root = given ? ask_parent(init, path) : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (root < 0)
+        fail_call(init, path, "open");
+    close(init->root);
+    init->root = root;
+}
+
+/*
  * The root filesystem becomes a mount that is ours, recursively with what is mounted in it. The descriptor of that
  * mount is the root of everything that follows. If the parent must give it because we may not reach the path, it is
  * put on "/": our own root stays below it, and pivot_root asks for no more than that it is attached.
@@ -62,8 +75,10 @@ void op_rootfs(struct init *init, const struct cl_record *record)
 {
     const char *path = record_text(init, record, 0);
     bool given = record->flags & CL_FLAG_FROM_PARENT;
-    CLEANUP_FD int place = open(given ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
+    if (record->flags & CL_FLAG_CHROOT)
+        return take_root(init, path, given);
+    CLEANUP_FD int place = open(given ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (place < 0)
         fail_call(init, path, "open");
     make_parent_private(init, place, path);

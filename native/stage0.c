@@ -13,10 +13,24 @@
 #include "compat.h"
 #include "init.h"
 
-/* Writes a file below /proc/self of the host, before any namespace was changed under it. */
+#define OWN_PROC "/proc/self/"
+
+/*
+ * /proc/self of the host, from before any namespace is joined: with a mount namespace comes another /proc, and it may
+ * be of a pid namespace that does not know us.
+ */
+static int open_own_proc(struct init *init)
+{
+    int fd = open(OWN_PROC, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        fail_call(init, OWN_PROC, "open");
+    return fd;
+}
+
+/* Writes a file of ours below the host's /proc; `path` is its whole name. */
 static void write_host_proc(struct init *init, const char *path, const struct text *value)
 {
-    CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP_FD int fd = openat(init->own_proc, path + sizeof OWN_PROC - 1, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         fail_call(init, path, "open");
     if (!fd_is_on(fd, CL_PROC_SUPER_MAGIC))
@@ -129,6 +143,8 @@ static _Noreturn void fork_stage2(struct init *init, const struct cl_bootstrap *
     if (pipe2(go, O_CLOEXEC) < 0)
         fail_call(init, "", "pipe2");
     long child = syscall(CL_NR_clone3, &arguments, sizeof arguments);
+    if (child < 0 && errno == ENOMEM)
+        fail_call(init, "", "clone3 (a pid namespace whose init has ended takes no process)");
     if (child < 0)
         fail_call(init, "", "clone3");
     if (child == 0) {
@@ -149,6 +165,7 @@ _Noreturn void run_stage0(struct init *init)
     sync_send(init, CL_MSG_HELLO, &hello, sizeof hello, -1);
     join_cgroups(init);
     receive_bootstrap(init, &bootstrap, fds);
+    init->own_proc = open_own_proc(init);
     /* Before we hide: a process that is not dumpable cannot open its own file. All that follow inherit the value. */
     if (bootstrap.flags & CL_BOOT_OOM_SCORE_ADJ)
         set_oom_score(init, bootstrap.oom_score_adj);
@@ -158,5 +175,6 @@ _Noreturn void run_stage0(struct init *init)
         close(fds[i]);
     make_namespaces(init, &bootstrap);
     hide(&bootstrap);
+    drop_fd(&init->own_proc);
     fork_stage2(init, &bootstrap);
 }

@@ -62,13 +62,8 @@ int set_propagation(int mount, uint64_t propagation)
     return sys_mount_setattr(mount, propagation & CL_MS_REC ? CL_AT_RECURSIVE : 0, &wanted);
 }
 
-/*
- * Asks the parent for the source of the operation at hand, which we may not be able to reach: a detached clone.
- *
- * The parent cloned it in the host's mount namespace, as a peer of the host's mount: what is mounted below it would
- * appear on the host. It follows the host no more closely than the rest of our tree does.
- */
-int source_from_parent(struct init *init, const char *path)
+/* Asks the parent for the source of the operation at hand, which we may not be able to reach. */
+int ask_parent(struct init *init, const char *path)
 {
     struct cl_index wanted = {.operation = init->index};
     struct cl_index given;
@@ -77,6 +72,18 @@ int source_from_parent(struct init *init, const char *path)
     sync_send(init, CL_MSG_SOURCE_WANTED, &wanted, sizeof wanted, -1);
     if (sync_receive(init, CL_MSG_SOURCE, &given, sizeof given, &fd, 1) != 1 || given.operation != wanted.operation)
         fail_rule(init, path, "the parent gave another mount source than was asked for");
+    return fd;
+}
+
+/*
+ * The mount source from the parent: a detached clone.
+ *
+ * The parent cloned it in the host's mount namespace, as a peer of the host's mount: what is mounted below it would
+ * appear on the host. It follows the host no more closely than the rest of our tree does.
+ */
+int source_from_parent(struct init *init, const char *path)
+{
+    int fd = ask_parent(init, path);
     uint64_t type = init->host_propagation ? init->host_propagation : CL_MS_SLAVE;
     if (type != CL_MS_SHARED && set_propagation(fd, type | CL_MS_REC) < 0)
         fail_call(init, path, "mount_setattr of propagation");

@@ -252,12 +252,18 @@ class ParentProcess:
             self._reap_unknown_stage2()
 
     def close(self) -> None:
-        """Close our ends; the pty master and the pidfd of the process stay, they belong to whoever waits for it."""
+        """Close our ends, and the namespaces that were to be joined.
+
+        The pty master and the pidfd of the process stay: they belong to whoever waits for it.
+        """
         if self._channel is not None:
             self._channel.close()
         if self.netlink_fd >= 0:
             os.close(self.netlink_fd)
             self.netlink_fd = -1
+        for fd in self._join_fds:
+            os.close(fd)
+        self._join_fds = ()
         if self.stage0 is not None and self.stage0.pidfd >= 0:
             os.close(self.stage0.pidfd)
             self.stage0 = self.stage0.replace(pidfd=_NO_PIDFD)
@@ -290,20 +296,23 @@ class ParentProcess:
     def _give_source(self, payload: bytes) -> None:
         index = unpack("=I", payload)[0] if len(payload) == 4 else -1
         self.channel.machine.may_ask_for(index)
-        path, recursive = self.plan.source(index)
-        try:
-            fd = native.open_tree(_AT_FDCWD, path, _OPEN_TREE_CLONE | (_AT_RECURSIVE if recursive else 0))
-        except OSError as error:
-            raise KernelError.of("cannot open mount source", error, where=path) from error
+        fd = self._open_source(index)
         try:
             id_map = self.plan.operations[index].id_map
             if id_map is not None:
                 from .id_mapped import map_source
 
-                map_source(fd, path, id_map, self.pid, self._log)
+                map_source(fd, self.plan.source(index)[0], id_map, self.pid, self._log)
             self.channel.send("SOURCE", payload, [fd])
         finally:
             os.close(fd)
+
+    def _open_source(self, index: int) -> int:
+        path, recursive = self.plan.source(index)
+        try:
+            return native.open_tree(_AT_FDCWD, path, _OPEN_TREE_CLONE | (_AT_RECURSIVE if recursive else 0))
+        except OSError as error:
+            raise KernelError.of("cannot open mount source", error, where=path) from error
 
     def _reap_unknown_stage2(self) -> None:
         """Stage 2 may exist without our knowing: stage 0 was killed between clone and STAGE2.

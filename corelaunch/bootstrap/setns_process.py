@@ -6,6 +6,7 @@ import os
 
 from ..errors import KernelError
 from ..kernel import procfs
+from ..spec.namespaces import CLONE_NEWNS, PROC_NAMES
 from .parent_process import ParentProcess
 
 TYPE_CHECKING = False
@@ -16,25 +17,13 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from .affinity import ExecAffinity
 
-#: CLONE_NEW* -> its name below /proc/PID/ns (namespaces(7)), in the order in which runc joins them.
-NAMESPACES = {
-    0x10000000: "user",
-    0x08000000: "ipc",
-    0x04000000: "uts",
-    0x40000000: "net",
-    0x20000000: "pid",
-    0x00020000: "mnt",
-    0x02000000: "cgroup",
-    0x00000080: "time",
-}
-
 
 class SetnsProcess(ParentProcess):
     """Parent side of ``exec``. Its plan has no hooks point, and no message of one is understood.
 
     Args:
         target: the container's init; its namespaces are joined. Also an attribute.
-        namespaces: CLONE_NEW* bits of the namespaces that the container has of its own.
+        namespaces: CLONE_NEW* bits of the namespaces that the container made or joined.
         frozen: whether the container is paused, and we with it once we are in its cgroup.
     """
 
@@ -57,6 +46,7 @@ class SetnsProcess(ParentProcess):
             from .affinity import ExecAffinity
 
             self._affinity = ExecAffinity(plan.cpu_affinity)
+        self._root_fd = -1
 
     def open_namespaces(self) -> None:
         """Open the namespaces to join.
@@ -70,10 +60,13 @@ class SetnsProcess(ParentProcess):
         fds: list[int] = []
         types: list[int] = []
         try:
-            for bit, name in NAMESPACES.items():
+            for bit, name in PROC_NAMES.items():
                 if self._namespaces & bit:
                     fds.append(os.open(f"/proc/{self.target.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
                     types.append(bit)
+            if not self._namespaces & CLONE_NEWNS:
+                # Its mounts are the host's, so its root does not come with them.
+                self._root_fd = os.open(f"/proc/{self.target.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             if procfs.start_time(self.target.pid) != self.target.start_time:
                 raise ProcessLookupError(3, "No such process")
         except OSError as error:
@@ -101,6 +94,16 @@ class SetnsProcess(ParentProcess):
 
     def _clone(self, spawn: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         return self._affinity.spawned(spawn) if self._affinity is not None else spawn()
+    def _open_source(self, index: int) -> int:
+        """The one source that an exec asks for: the root of a container without a mount namespace of its own."""
+        return os.dup(self._root_fd)
+
+    def close(self) -> None:
+        """Close our ends, the namespaces that were to be joined, and the root."""
+        if self._root_fd >= 0:
+            os.close(self._root_fd)
+            self._root_fd = -1
+        super().close()
 
     def reach_ready_point(self) -> None:
         """Serve the child until everything up to READY is done."""
@@ -110,10 +113,3 @@ class SetnsProcess(ParentProcess):
         """Let it go on to execve; the end of sync comes before it."""
         self.channel.send("RUN")
         self.serve("")
-
-    def close(self) -> None:
-        """Close our ends, and the namespaces that were opened to be joined."""
-        for fd in self._join_fds:
-            os.close(fd)
-        self._join_fds = ()
-        super().close()

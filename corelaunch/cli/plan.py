@@ -41,6 +41,7 @@ def as_json(prepared: Prepared) -> dict[str, Any]:
         "edits": [edit.json() for edit in prepared.edits],
         "cgroupMode": prepared.backends.cgroup_mode,
         "backends": [_backend(placed) for placed in prepared.backends],
+        "joins": [{"type": join.kind, "path": join.path} for join in prepared.plan.joins],
         "operations": [operation.json() for operation in prepared.plan.operations],
     }
 
@@ -67,6 +68,9 @@ def as_text(prepared: Prepared) -> Iterator[str]:
                 yield from (f"    {name} {key or 'unified'}  {item}" for key, item in value.items())
             elif value:
                 yield f"    {name}  {value}"
+    if prepared.plan.joins:
+        yield "namespaces joined"
+        yield from (f"  {join.kind:8} {join.path}" for join in prepared.plan.joins)
     yield "operations of the init"
     for number, operation in enumerate(prepared.plan.operations, 1):
         yield f"  {number:3}  {operation.describe()}"

@@ -73,6 +73,11 @@ def cgroups_of(pid: int | str) -> dict[str, str]:
     return groups
 
 
+def read_id_map(pid: int, name: str) -> list[list[str]]:
+    """The lines of a process's ``uid_map`` or ``gid_map`` as [inside, outside, length]; outside is as we see it."""
+    return [line.split() for line in _lines(f"/proc/{pid}/{name}")]
+
+
 def write_id_map(pid: int, name: str, text: str) -> None:
     """Write ``uid_map``, ``gid_map`` or ``setgroups`` of a process in a new user namespace.
 

@@ -105,6 +105,12 @@ def _console(operation: Operation) -> str:
     return text + (", bind it on /dev/console" if operation.flags & lib.CL_FLAG_BIND_CONSOLE else "")
 
 
+def _pivot(operation: Operation) -> str:
+    if operation.flags & lib.CL_FLAG_CHROOT:
+        return "change the root"
+    return "move the root" if operation.flags & lib.CL_FLAG_NO_PIVOT else "pivot the root"
+
+
 def _user(operation: Operation) -> str:
     count = len(operation.blob) // 4
     groups = [int.from_bytes(operation.blob[4 * i : 4 * i + 4], "little") for i in range(count)]
@@ -131,7 +137,9 @@ _DESCRIPTIONS: dict[int, Callable[[Operation], str]] = {
     lib.CL_OP_KEYRING: lambda o: f"join a session keyring {o.text(0)}",
     lib.CL_OP_LOOPBACK: lambda _: "bring the loopback interface up",
     lib.CL_OP_HOST_PROPAGATION: lambda o: f"make every mount of the host {propagation(o.number(0))} in here",
-    lib.CL_OP_ROOTFS: lambda o: f"take {o.text(0)} as root filesystem",
+    lib.CL_OP_ROOTFS: lambda o: (
+        f"take {o.text(0)} as root filesystem" + (", without a mount" if o.flags & lib.CL_FLAG_CHROOT else "")
+    ),
     lib.CL_OP_MOUNT: _mount,
     lib.CL_OP_BIND: _bind,
     lib.CL_OP_ATTACH: lambda o: f"attach the filled mount at {o.text(2)}{_bracket([propagation(o.number(1))])}",
@@ -140,7 +148,7 @@ _DESCRIPTIONS: dict[int, Callable[[Operation], str]] = {
     lib.CL_OP_SYMLINK: lambda o: f"link {_inside(o, 1)} to {o.text(0)}",
     lib.CL_OP_FILE: lambda o: f"make an empty file {_inside(o, 0)} to bind on",
     lib.CL_OP_HOOKS_POINT: lambda _: "wait while limits are set and hooks run",
-    lib.CL_OP_PIVOT: lambda o: "move the root" if o.flags & lib.CL_FLAG_NO_PIVOT else "pivot the root",
+    lib.CL_OP_PIVOT: _pivot,
     lib.CL_OP_ROOT_PROPAGATION: lambda o: f"make the root {propagation(o.number(0))}",
     lib.CL_OP_REOPEN_NULL: lambda _: "replace the host's /dev/null on stdio by the container's",
     lib.CL_OP_MAKE_CWD: lambda o: f"make directory {o.text(0)} and those above it",

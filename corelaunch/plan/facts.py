@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Facts(Record):
     """The circumstances of one launch."""
 
-    #: CLONE_NEW* bits of the namespaces that will be made.
-    new_namespaces: int
+    #: CLONE_NEW* bits of the namespaces that will be made or joined.
+    namespaces: int
     #: Directory that relative bind sources start from, "" if unknown.
     bundle: str
     #: Host directory of the container's cgroup per controller, "" for the unified hierarchy.
@@ -33,7 +33,7 @@ class Facts(Record):
     @property
     def in_user_namespace(self) -> bool:
         """The init is root only of its own user namespace: it cannot mknod, nor reach every path of the host."""
-        return bool(self.new_namespaces & CLONE_NEWUSER)
+        return bool(self.namespaces & CLONE_NEWUSER)
 
     @property
     def binds_nodes(self) -> bool:
@@ -48,7 +48,7 @@ class Facts(Record):
     @property
     def in_cgroup_namespace(self) -> bool:
         """A cgroup filesystem that the init mounts shows its own cgroup as the root."""
-        return bool(self.new_namespaces & CLONE_NEWCGROUP)
+        return bool(self.namespaces & CLONE_NEWCGROUP)
 
     def cgroup_hierarchies(self) -> Sequence[Hierarchy]:
         """The hierarchies of the host, looked up at most here."""

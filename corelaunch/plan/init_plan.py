@@ -7,7 +7,14 @@ from ..kernel.native import lib
 from ..spec.id_mappings import text_of
 from ..spec.mount_options import MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION, RDONLY
 from ..spec.mounts import cleaned
-from ..spec.namespaces import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, add_namespace, new_namespaces
+from ..spec.namespaces import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    add_namespace,
+    joined_namespaces,
+    new_namespaces,
+)
 from ..spec.sysctl import path_of
 from .facts import Facts
 from .mounts import MountPlan
@@ -67,25 +74,32 @@ def init_plan(
     Raises:
         ConfigError, Unsupported: the config asks what cannot be planned.
     """
-    new = new_namespaces(config)
-    if not new & CLONE_NEWNS:
-        raise Unsupported(
-            "a container without a mount namespace of its own comes with a later release",
-            where="linux.namespaces",
-            hint=add_namespace("mount"),
-        )
+    new, joins = new_namespaces(config), joined_namespaces(config)
+    joined = sum(join.bit for join in joins)
+    own_mounts = bool((new | joined) & CLONE_NEWNS)
     if kcore is None:
         kcore = _exists("/proc/kcore")
     warnings: list[str] = []
-    facts = Facts(new, bundle, cgroup_paths, hierarchies, kcore, unprivileged, nested)
+    if nested and not own_mounts:
+        raise Unsupported(
+            "device nodes cannot be made in a user namespace without a mount namespace",
+            where="linux.namespaces",
+            hint=add_namespace("mount"),
+        )
+    facts = Facts(new | joined, bundle, cgroup_paths, hierarchies, kcore, unprivileged, nested)
     mounts = MountPlan(config, facts, warnings)
     process: Mapping[str, Any] = config["process"]
     linux: Mapping[str, Any] = config.get("linux") or {}
-    operations = list(_until_mounts(linux, rootfs, facts, keyring))
+    operations: list[Operation] = []
+    if keyring is not None:
+        operations.append(Operation(lib.CL_OP_KEYRING, keyring))
+    if new & CLONE_NEWNET:
+        operations.append(Operation(lib.CL_OP_LOOPBACK))
+    operations += _root(linux, rootfs, facts) if own_mounts else [_root_in_our_mounts(rootfs)]
     operations += mounts.operations
-    operations += _into_root(config, no_pivot)
+    operations += _into_root(config, no_pivot, own_mounts)
     if terminal:
-        operations.append(console(console_size, bind=True))
+        operations.append(console(console_size, bind=own_mounts))
     operations += _finish(config, mounts.read_only)
     operations += until_ready(process, linux)
     operations += from_ready(
@@ -109,14 +123,12 @@ def init_plan(
         deny_setgroups=own_user and not set_groups,
         has_console=terminal,
         warnings=tuple(warnings),
+        joins=joins,
+        joined_maps=_joined_maps(linux) if joined & CLONE_NEWUSER else (),
     )
 
 
-def _until_mounts(linux: Mapping[str, Any], rootfs: str, facts: Facts, keyring: str | None) -> Iterator[Operation]:
-    if keyring is not None:
-        yield Operation(lib.CL_OP_KEYRING, keyring)
-    if facts.new_namespaces & CLONE_NEWNET:
-        yield Operation(lib.CL_OP_LOOPBACK)
+def _root(linux: Mapping[str, Any], rootfs: str, facts: Facts) -> Iterator[Operation]:
     propagation = PROPAGATION.get(linux.get("rootfsPropagation") or "rslave", MS_SLAVE)
     if propagation & MS_UNBINDABLE:
         # The rootfs is about to be cloned from this tree; it becomes unbindable when it is the root.
@@ -129,11 +141,17 @@ def _until_mounts(linux: Mapping[str, Any], rootfs: str, facts: Facts, keyring: 
     yield Operation(lib.CL_OP_ROOTFS, rootfs, flags=flags)
 
 
-def _into_root(config: Mapping[str, Any], no_pivot: bool) -> Iterator[Operation]:
+def _root_in_our_mounts(rootfs: str) -> Operation:
+    """Without a mount namespace nothing is mounted: every mount would be one of the host's."""
+    return Operation(lib.CL_OP_ROOTFS, rootfs, flags=lib.CL_FLAG_CHROOT)
+
+
+def _into_root(config: Mapping[str, Any], no_pivot: bool, own_mounts: bool) -> Iterator[Operation]:
     yield Operation(lib.CL_OP_HOOKS_POINT)
-    yield Operation(lib.CL_OP_PIVOT, flags=lib.CL_FLAG_NO_PIVOT if no_pivot else 0)
+    flags = lib.CL_FLAG_NO_PIVOT if no_pivot else 0
+    yield Operation(lib.CL_OP_PIVOT, flags=flags if own_mounts else lib.CL_FLAG_CHROOT)
     propagation = PROPAGATION.get((config.get("linux") or {}).get("rootfsPropagation") or "", 0)
-    if propagation & (MS_SHARED | MS_UNBINDABLE):
+    if own_mounts and propagation & (MS_SHARED | MS_UNBINDABLE):
         yield Operation(lib.CL_OP_ROOT_PROPAGATION, numbers=(propagation,))
     yield Operation(lib.CL_OP_REOPEN_NULL)
     yield Operation(lib.CL_OP_MAKE_CWD, config["process"]["cwd"])
@@ -156,6 +174,12 @@ def _finish(config: Mapping[str, Any], read_only: Sequence[str]) -> Iterator[Ope
         yield Operation(lib.CL_OP_READONLY_PATH, cleaned(path))
     for path in linux.get("maskedPaths") or ():
         yield Operation(lib.CL_OP_MASK_PATH, cleaned(path))
+
+
+def _joined_maps(linux: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the maps of the user namespace that is joined must be, as far as the config says it."""
+    sections = (("uid_map", linux.get("uidMappings")), ("gid_map", linux.get("gidMappings")))
+    return tuple((name, text_of(mappings)) for name, mappings in sections if mappings)
 
 
 def _exists(path: str) -> bool:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from ..spec.namespaces import Join
+
 
 class Plan(Record):
     """What one init will do, in order, and what its parent does meanwhile."""
@@ -37,6 +39,15 @@ class Plan(Record):
     cpu_affinity: Mapping[str, str | None] = {}
     #: What was left out or done otherwise than the config says, one sentence each.
     warnings: Sequence[str] = ()
+    #: The namespaces that are joined by path.
+    joins: Sequence[Join] = ()
+    #: (file below /proc/PID, content): the maps that the user namespace that is joined must have.
+    joined_maps: Sequence[tuple[str, str]] = ()
+
+    @property
+    def joined(self) -> int:
+        """CLONE_NEW* bits of the namespaces that are joined by path."""
+        return sum(join.bit for join in self.joins)
 
     def encode(self) -> bytes:
         """The plan as the init reads it (native/protocol.h).
@@ -115,6 +126,7 @@ class Plan(Record):
         return {
             "operations": [operation.json() for operation in self.operations],
             "new_namespaces": self.new_namespaces,
+            "joins": [{"type": join.kind, "path": join.path} for join in self.joins],
             "uid_map": self.uid_map,
             "gid_map": self.gid_map,
             "rlimits": [list(limit) for limit in self.rlimits],

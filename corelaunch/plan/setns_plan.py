@@ -35,6 +35,7 @@ def setns_plan(
     keyring: str | None = None,
     console_size: Mapping[str, int] | None = None,
     preserve_fds: int = 0,
+    chroot: bool = False,
 ) -> Plan:
     """Plan a process in a running container: no mounts, no hooks point, no start gate.
 
@@ -46,12 +47,16 @@ def setns_plan(
         keyring: name of the container's session keyring, None to keep the caller's.
         console_size: size of the terminal; None: process.consoleSize.
         preserve_fds: how many descriptors from 3 upward the process keeps.
+        chroot: the container has no mount namespace of its own, so its root must be entered besides.
     """
     process = _completed(process, config["process"])
     linux: Mapping[str, Any] = config.get("linux") or {}
     operations: list[Operation] = []
     if keyring is not None:
         operations.append(Operation(lib.CL_OP_KEYRING, keyring))
+    if chroot:
+        operations.append(Operation(lib.CL_OP_ROOTFS, "/", flags=lib.CL_FLAG_CHROOT | lib.CL_FLAG_FROM_PARENT))
+        operations.append(Operation(lib.CL_OP_PIVOT, flags=lib.CL_FLAG_CHROOT))
     if terminal:
         operations.append(console(console_size or process.get("consoleSize"), bind=False))
     operations.append(umask(process.get("user"), config["process"].get("user")))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
+from ..errors import ConfigError
 from . import hooks, linux, mounts, process
 from .fields import boolean, ignored, mapping, string, table, wrong_type
 from .findings import Findings
 from .id_mappings import check_mount_ids, check_user, maps
-from .namespaces import add_namespace, with_article
+from .namespaces import CLONE_NEWNS, add_namespace, joined_namespaces, with_article
 from .sysctl import path_of, refusal
 
 TYPE_CHECKING = False
@@ -61,7 +62,8 @@ def _check(config: Mapping[str, Any], bundle: Bundle | None, findings: Findings)
     _between(config, findings)
     if bundle is not None:
         process.check_labels(config["process"], _PROCESS, findings)
-        mounts.check_sources(config.get("mounts") or (), ((), "mounts"), findings)
+        if not _joined(config, findings) & CLONE_NEWNS:
+            mounts.check_sources(config.get("mounts") or (), ((), "mounts"), findings)
         _rootfs(bundle, findings)
         if os.geteuid() != 0:
             from . import rootless
@@ -99,22 +101,19 @@ def _root(root: Any, where: Where, findings: Findings) -> None:
 
 def _between(config: Mapping[str, Any], findings: Findings) -> None:
     section: Mapping[str, Any] = config.get("linux") or {}
-    own = [entry["type"] for entry in section.get("namespaces") or ()]
+    entries: Sequence[Mapping[str, Any]] = section.get("namespaces") or ()
+    own = [entry["type"] for entry in entries]
+    joined = [entry["type"] for entry in entries if entry.get("path")]
     for member in ("hostname", "domainname"):
         if config.get(member):
             _need("uts", own, ((), member), "cannot be set", findings)
     if "mount" not in own:
-        findings.unsupported(
-            (_LINUX, "namespaces"),
-            "a container without a mount namespace of its own comes with a later release",
-            add_namespace("mount"),
-        )
-    for member in ("maskedPaths", "readonlyPaths"):
-        if section.get(member):
-            _need("mount", own, (_LINUX, member), "cannot be done", findings)
+        _in_our_mounts(config, section, own, findings)
     if section.get("timeOffsets"):
         _need("time", own, (_LINUX, "timeOffsets"), "cannot be set", findings)
-    _user_namespace(config, section, own, findings)
+        if "time" in joined:
+            findings.refuse((_LINUX, "timeOffsets"), "cannot be set in a time namespace that is joined by path")
+    _user_namespace(config, section, own, joined, findings)
     mounts.check_id_mapped(config.get("mounts") or (), "user" in own, ((), "mounts"), findings)
     for key, value in (section.get("sysctl") or {}).items():
         _sysctl(key, value, own, findings)
@@ -130,14 +129,48 @@ def _need(kind: str, own: Sequence[str], where: Where, what: str, findings: Find
         findings.refuse(where, f"{what} without {with_article(kind)} namespace", add_namespace(kind))
 
 
-def _user_namespace(
+def _in_our_mounts(
     config: Mapping[str, Any], section: Mapping[str, Any], own: Sequence[str], findings: Findings
+) -> None:
+    """Without a mount namespace there is a chroot(2), and whatever would be mounted would stay on the host."""
+    wanted: list[tuple[Where, Any]] = [((_LINUX, member), section.get(member)) for member in _MASKS]
+    wanted += [(((), "mounts"), config.get("mounts")), ((((), "root"), "readonly"), config["root"].get("readonly"))]
+    for where, value in wanted:
+        if value:
+            _need("mount", own, where, "cannot be done", findings)
+    if "user" in own:
+        _need("mount", own, (_LINUX, "namespaces"), "device nodes cannot be made in a user namespace", findings)
+
+
+def _joined(config: Mapping[str, Any], findings: Findings) -> int:
+    """Look at each namespace that is joined by path, and give their bits. Create opens and looks at them again."""
+    bits = 0
+    for join in joined_namespaces(config):
+        bits |= join.bit
+        from .joined import open_namespace
+
+        try:
+            os.close(open_namespace(join))
+        except ConfigError as error:
+            findings.add(error)
+    return bits
+
+
+def _user_namespace(
+    config: Mapping[str, Any],
+    section: Mapping[str, Any],
+    own: Sequence[str],
+    joined: Sequence[str],
+    findings: Findings,
 ) -> None:
     for member in ("uidMappings", "gidMappings"):
         where: Where = (_LINUX, member)
         mappings = section.get(member)
         if mappings and "user" not in own:
             _need("user", own, where, "mean nothing", findings)
+        elif "user" in joined:
+            if mappings:
+                findings.warn(where, "the user namespace that is joined has its own, which must be the same")
         elif "user" in own and not mappings:
             findings.refuse(where, "must be set with a user namespace")
         elif mappings and not maps(mappings, 0):
@@ -173,6 +206,7 @@ def _rootfs(bundle: Bundle, findings: Findings) -> None:
 
 _PROCESS: Where = ((), "process")
 _LINUX: Where = ((), "linux")
+_MASKS = ("maskedPaths", "readonlyPaths")
 _CONFIG = table(
     {
         "ociVersion": _version,

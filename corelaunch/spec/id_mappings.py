@@ -55,7 +55,9 @@ def check_mount_ids(config: Mapping[str, Any], where: Where, findings: Findings)
         for word in words:
             name, _, number = word.partition("=")
             member = {"uid": "uidMappings", "gid": "gidMappings"}.get(name)
-            if member and number.isdecimal() and not maps(linux.get(member) or (), int(number)):
+            # A user namespace that is joined has maps of its own, which the config need not repeat.
+            mappings = linux.get(member or "")
+            if mappings and number.isdecimal() and not maps(mappings, int(number)):
                 why = f'"{word}": {number} is not in linux.{member}'
                 findings.refuse(((where, index), "options"), why, "map it, or leave the option out")
 

@@ -7,7 +7,7 @@ from .fields import absolute, array, boolean, integer, mapping, optional, string
 from .findings import listed
 from .mount_options import PROPAGATION
 from .mounts import cleaned
-from .namespaces import CLONE_BITS, with_article
+from .namespaces import CLONE_BITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ def _namespace(entry: Any, where: Where, findings: Findings) -> None:
         findings.refuse((where, "type"), f'unknown namespace "{kind}"', listed(CLONE_BITS))
     elif path and path[:1] != "/":
         findings.refuse((where, "path"), f"{path!r} is not an absolute path")
-    elif path:
-        what = f"joining {with_article(kind)} namespace comes with a later release"
-        findings.unsupported((where, "path"), what, "leave path out")
 
 
 def _namespaces(entries: Any, where: Where, findings: Findings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..records import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,41 @@ CLONE_BITS: dict[str, int] = {
 }
 
 
+#: Names below /proc/PID/ns, in the order in which runc joins them: the user namespace comes first here, and it is the
+#: init that knows when each can be joined (native/join.c).
+PROC_NAMES: dict[int, str] = {
+    CLONE_NEWUSER: "user",
+    CLONE_NEWIPC: "ipc",
+    CLONE_NEWUTS: "uts",
+    CLONE_NEWNET: "net",
+    CLONE_NEWPID: "pid",
+    CLONE_NEWNS: "mnt",
+    CLONE_NEWCGROUP: "cgroup",
+    CLONE_NEWTIME: "time",
+}
+
+
+class Join(Record):
+    """One namespace that a container joins by its path."""
+
+    kind: str
+    path: str
+    #: JSON path of ``path``.
+    where: str
+    #: Why it must not be the runtime's own, "" if it may be.
+    foreign: str = ""
+
+    @property
+    def bit(self) -> int:
+        """Its CLONE_NEW*."""
+        return CLONE_BITS[self.kind]
+
+    @property
+    def proc_name(self) -> str:
+        """Its name below /proc/PID/ns."""
+        return PROC_NAMES[self.bit]
+
+
 def with_article(kind: str) -> str:
     """ "a network", "an ipc": for sentences about a kind of namespace."""
     return f"{'an' if kind == 'ipc' else 'a'} {kind}"
@@ -46,3 +83,30 @@ def new_namespaces(config: Mapping[str, Any]) -> int:
         if not entry.get("path"):
             bits |= CLONE_BITS[entry["type"]]
     return bits
+
+
+def joined_namespaces(config: Mapping[str, Any]) -> tuple[Join, ...]:
+    """The namespaces that the container joins (those with a path) in a checked config, in runc's order."""
+    section: Mapping[str, Any] = config.get("linux") or {}
+    found = [
+        Join(entry["type"], entry["path"], f"linux.namespaces[{index}].path", _foreign(entry["type"], section))
+        for index, entry in enumerate(section.get("namespaces") or ())
+        if entry.get("path")
+    ]
+    return tuple(sorted(found, key=lambda join: _ORDER.index(join.bit)))
+
+
+def _foreign(kind: str, section: Mapping[str, Any]) -> str:
+    if kind == "user":
+        return "setns(2) does not take it"
+    if kind == "mount":
+        return "pivot_root(2) would give every process in it another root"
+    if section.get("sysctl"):
+        from .sysctl import namespace_of, path_of
+
+        if any(namespace_of(path_of(key)) == kind for key in section["sysctl"]):
+            return "linux.sysctl would change the host"
+    return ""
+
+
+_ORDER = tuple(PROC_NAMES)

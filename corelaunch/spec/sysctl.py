@@ -50,7 +50,7 @@ def refusal(path: str, value: str, own: Iterable[str]) -> tuple[str, str]:
         value: what is to be written.
         own: kinds of namespace that the container has of its own ("ipc", "network", …).
     """
-    needed = _namespace_of(path)
+    needed = namespace_of(path)
     if path == "kernel/hostname":
         return "the hostname is not a sysctl of a container", 'set it with "hostname"'
     if not needed:
@@ -64,7 +64,8 @@ def refusal(path: str, value: str, own: Iterable[str]) -> tuple[str, str]:
     return "", ""
 
 
-def _namespace_of(path: str) -> str:
+def namespace_of(path: str) -> str:
+    """The kind of namespace that a parameter belongs to, "" if it is the whole host's."""
     if path in _IPC or path.startswith("fs/mqueue/"):
         return "ipc"
     if path.startswith("net/"):

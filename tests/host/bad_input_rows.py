@@ -174,6 +174,51 @@ ROWS = [
         r"linux\.namespaces\[5\]",
         add("linux.namespaces", {"type": "cgroup", "path": "/none"}),
     ),
+    Row(
+        "namespace to join that is a file",
+        r"linux\.namespaces\[5\]\.path: '/etc/hostname' is not a namespace",
+        add("linux.namespaces", {"type": "cgroup", "path": "/etc/hostname"}),
+    ),
+    Row(
+        "namespace to join that is a device",
+        r"linux\.namespaces\[5\]\.path: '/dev/ptmx' is not a namespace",
+        add("linux.namespaces", {"type": "cgroup", "path": "/dev/ptmx"}),
+    ),
+    Row(
+        "namespace to join of another kind",
+        r"linux\.namespaces\[5\]\.path: '/proc/self/ns/net' is not a cgroup namespace",
+        add("linux.namespaces", {"type": "cgroup", "path": "/proc/self/ns/net"}),
+    ),
+    Row(
+        "the host's own mount namespace",
+        r"linux\.namespaces\[\d\]\.path: .* is the host's own mount namespace",
+        without_namespace("mount", add("linux.namespaces", {"type": "mount", "path": "/proc/1/ns/mnt"})),
+    ),
+    Row(
+        "the host's own user namespace",
+        r"linux\.namespaces\[5\]\.path: .* is the host's own user namespace",
+        add("linux.namespaces", {"type": "user", "path": "/proc/self/ns/user"}),
+    ),
+    Row(
+        "sysctl of the host's network by its path",
+        r"linux\.namespaces\[\d\]\.path: .* linux\.sysctl would change the host",
+        without_namespace(
+            "network",
+            lambda config: [
+                add("linux.namespaces", {"type": "network", "path": "/proc/1/ns/net"})(config),
+                put("linux.sysctl", {"net.ipv4.ip_forward": "1"})(config),
+            ],
+        ),
+    ),
+    Row(
+        "offsets of a joined time namespace",
+        r"linux\.timeOffsets",
+        lambda config: [
+            add("linux.namespaces", {"type": "time", "path": "/proc/self/ns/time"})(config),
+            put("linux.timeOffsets", {"monotonic": {"secs": 1}})(config),
+        ],
+    ),
+    Row("masks without a mount namespace", r"linux\.(masked|readonly)Paths", without_namespace("mount")),
     Row("hostname without a uts namespace", "hostname", without_namespace("uts")),
     Row("user namespace without mappings", "[mM]apping", add("linux.namespaces", {"type": "user"})),
     Row(

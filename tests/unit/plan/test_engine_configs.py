@@ -15,21 +15,10 @@ from corelaunch.spec.process import check_process
 from corelaunch.spec.resources import check_resources
 
 DIRECTORY = Path(__file__).parents[2] / "fixtures" / "engine-configs"
-JOINS = r"linux.namespaces\[\d\].path: joining an? \w+ namespace comes with a later release"
 
 #: Why a config is not planned; all others are.
 REASONS = {
     "cri-config-782737fc": r"hostname: cannot be set without a uts namespace",  # runc refuses it likewise
-    "cri-config-bb4be0ff": JOINS,
-    "cri2-config-8466432c": JOINS,
-    "cri2-config-ead7dc7e": JOINS,
-    "crio-config-847f30a9": JOINS,
-    "crio-config-dbf321a3": JOINS,
-    "crio-config-df3b8031": JOINS,
-    "critest-config-036a4e7f": JOINS,
-    "critest-config-1f040ffb": JOINS,
-    "critest-config-3691db62": JOINS,
-    "podman-config-f49ccecb": JOINS,
 }
 CONFIGS = sorted(path.stem for path in DIRECTORY.glob("*-config-*.json"))
 
@@ -58,15 +47,6 @@ def test_a_config_of_an_engine_plans(name: str, plan_of: Any, decode: Any) -> No
 def test_a_config_of_an_engine_is_refused_for_the_listed_reason(name: str) -> None:
     with pytest.raises(CorelaunchError, match=f"^config.json: {REASONS[name]}"):
         check_config(read(name))
-
-
-@pytest.mark.parametrize("name", [name for name in REASONS if REASONS[name] == JOINS])
-def test_nothing_but_the_namespaces_keeps_such_a_config_from_being_planned(name: str, plan_of: Any) -> None:
-    config = read(name)
-    for namespace in config["linux"]["namespaces"]:
-        namespace.pop("path", None)
-    assert check_config(config) == []
-    assert plan_of(config).operations
 
 
 def test_the_process_of_an_engine_plans(config: dict[str, Any]) -> None:

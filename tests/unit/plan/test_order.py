@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelaunch.cli.default_config import default_config
-from corelaunch.errors import Unsupported
 from corelaunch.kernel.native import lib
 from corelaunch.plan import Operation, Plan, setns_plan
 from corelaunch.plan.environment import environment
@@ -169,10 +168,47 @@ def test_rootfs_propagation_is_the_hosts_before_and_the_roots_after(
         assert operations["ROOT_PROPAGATION"].number(0) == root
 
 
-def test_a_config_without_a_mount_namespace_is_not_planned(config: dict[str, Any], plan_of: Any) -> None:
+def test_without_a_mount_namespace_the_root_is_changed_and_nothing_is_mounted(
+    config: dict[str, Any], plan_of: Any, refusal: Any
+) -> None:
     config["linux"]["namespaces"] = [{"type": "pid"}]
-    with pytest.raises(Unsupported, match="mount namespace"):
-        plan_of(config)
+    del config["mounts"], config["linux"]["maskedPaths"], config["linux"]["readonlyPaths"]
+    config["root"]["readonly"] = False
+    del config["hostname"]
+    check_config(config)
+    plan = plan_of(config, terminal=True, no_pivot=True)
+    operations = by_name(plan)
+    assert operations["ROOTFS"].flags == operations["PIVOT"].flags == lib.CL_FLAG_CHROOT
+    assert operations["CONSOLE"].flags == 0
+    assert not {"MOUNT", "BIND", "HOST_PROPAGATION", "REMOUNT"} & set(operations)
+    assert "NODE" in operations
+    assert refusal(plan.encode()) == ""
+    joining = setns_plan(config["process"], config, terminal=False, chroot=True)
+    flags = lib.CL_FLAG_CHROOT | lib.CL_FLAG_FROM_PARENT
+    first, second = joining.operations[:2]
+    assert (first.name, first.flags, second.name, second.flags) == ("ROOTFS", flags, "PIVOT", lib.CL_FLAG_CHROOT)
+    assert refusal(joining.encode()) == ""
+
+
+def test_joined_namespaces_are_not_made_and_nothing_is_set_up_in_them(config: dict[str, Any], plan_of: Any) -> None:
+    kinds = {entry["type"]: entry for entry in config["linux"]["namespaces"]}
+    kinds["network"]["path"] = "/run/netns/x"
+    kinds["ipc"]["path"] = "/run/ipcns/x"
+    config["linux"]["namespaces"].append({"type": "user", "path": "/run/userns/x"})
+    check_config(config)
+    plan = plan_of(config)
+    assert [(join.kind, join.path) for join in plan.joins] == [
+        ("user", "/run/userns/x"),
+        ("ipc", "/run/ipcns/x"),
+        ("network", "/run/netns/x"),
+    ]
+    assert plan.joined == sum(join.bit for join in plan.joins)
+    assert not plan.joined & plan.new_namespaces
+    operations = by_name(plan)
+    assert "LOOPBACK" not in operations
+    # As in a user namespace that is made: nodes are binds.
+    assert "NODE" not in operations
+    assert (plan.uid_map, plan.joined_maps) == (None, ())
 
 
 def test_options_of_the_launch_reach_their_operations(config: dict[str, Any], plan_of: Any) -> None:

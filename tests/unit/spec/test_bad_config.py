@@ -229,6 +229,7 @@ def test_a_wrong_value_is_refused_with_its_json_path(
     assert find_errors(config)[0].where == where
 
 
+MOUNTED = ("mounts", "linux.maskedPaths", "linux.readonlyPaths")
 RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
     ([("linux.namespaces", [{"type": "mount"}])], "hostname", "cannot be set without a uts namespace"),
     (
@@ -236,7 +237,35 @@ RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
         "domainname",
         "cannot be set without a uts namespace",
     ),
+    ([("linux.namespaces", [{"type": "uts"}])], "linux.maskedPaths", "cannot be done without a mount namespace"),
+    (
+        [("linux.namespaces", [{"type": "uts"}]), ("linux.maskedPaths", GONE), ("linux.readonlyPaths", GONE)],
+        "mounts",
+        "cannot be done without a mount namespace",
+    ),
+    (
+        [("linux.namespaces", [{"type": "uts"}]), *((path, GONE) for path in MOUNTED)],
+        "root.readonly",
+        "cannot be done without a mount namespace",
+    ),
+    (
+        [
+            ("linux.namespaces", [{"type": "uts"}, {"type": "user", "path": "/x"}]),
+            ("root.readonly", False),
+            *((path, GONE) for path in MOUNTED),
+        ],
+        "linux.namespaces",
+        "device nodes cannot be made in a user namespace",
+    ),
     ([("linux.timeOffsets", {"monotonic": {"secs": 1}})], "linux.timeOffsets", "without a time namespace"),
+    (
+        [
+            ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}, {"type": "time", "path": "/x"}]),
+            ("linux.timeOffsets", {"monotonic": {"secs": 1}}),
+        ],
+        "linux.timeOffsets",
+        "joined by path",
+    ),
     ([("linux.uidMappings", MAPS)], "linux.uidMappings", "mean nothing without a user namespace"),
     ([("linux.namespaces", USER), ("linux.uidMappings", MAPS)], "linux.gidMappings", "must be set with a user"),
     (
@@ -310,8 +339,6 @@ def test_parts_that_contradict_each_other_are_refused(
 
 
 LATER = [
-    ("linux.namespaces[1].path", "/run/netns/x", "linux.namespaces[1].path", "joining a network namespace"),
-    ("linux.namespaces", [{"type": "uts"}], "linux.namespaces", "without a mount namespace of its own"),
     ("hooks.createContainer", [{"path": "/x"}], "hooks.createContainer", "hooks that run inside the container"),
     ("hooks.startContainer", [{"path": "/x"}], "hooks.startContainer", "hooks that run inside the container"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY"),
