@@ -192,7 +192,7 @@ ROWS = [
     Row(
         "the host's own mount namespace",
         r"linux\.namespaces\[\d\]\.path: .* is the host's own mount namespace",
-        without_namespace("mount", add("linux.namespaces", {"type": "mount", "path": "/proc/1/ns/mnt"})),
+        without_namespace("mount", add("linux.namespaces", {"type": "mount", "path": "/proc/self/ns/mnt"})),
     ),
     Row(
         "the host's own user namespace",
@@ -205,7 +205,7 @@ ROWS = [
         without_namespace(
             "network",
             lambda config: [
-                add("linux.namespaces", {"type": "network", "path": "/proc/1/ns/net"})(config),
+                add("linux.namespaces", {"type": "network", "path": "/proc/self/ns/net"})(config),
                 put("linux.sysctl", {"net.ipv4.ip_forward": "1"})(config),
             ],
         ),
