@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sandbox import sandbox
 
 HERE = Path(__file__).resolve().parent
-CLIENTS = ("podman", "ctr", "buildah", "docker")
+CLIENTS = ("podman", "rootless", "ctr", "buildah", "docker")
 
 
 @dataclass

@@ -42,7 +42,8 @@ def mount_all() -> None:
         mount("-t", kind, *(["-o", options] if kind == "cgroup" else []), source, path)
     for directory in ("/run", "/var/tmp", "/var/lib/containers", "/var/lib/containerd", "/var/lib/cni"):
         if os.path.isdir(directory):
-            mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
+            mode = "1777" if directory == "/var/tmp" else "755"
+            mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", directory)
     # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
     for directory in ("/etc", "/usr/local/bin"):
         upper, work = (Path(f"/var/tmp/changed{directory}", name) for name in ("upper", "work"))

@@ -16,7 +16,7 @@ from corelaunch.testing.bundles import make_rootfs
 
 IMAGE = "localhost/busybox"
 
-_CONF = """
+CONF = """
 [containers]
 # More than a host without CAP_SYS_RESOURCE can give is podman's default.
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -33,18 +33,21 @@ class Podman:
     def __init__(self, runtime: str, work: Path) -> None:
         self.work = work
         conf = work / "containers.conf"
-        conf.write_text(_CONF.format(name=Path(runtime).name))
-        os.environ.update(CONTAINERS_CONF=str(conf), DISABLE_HC_SYSTEMD="true")
+        conf.write_text(CONF.format(name=Path(runtime).name))
+        os.environ.update(CONTAINERSCONF=str(conf), DISABLE_HC_SYSTEMD="true")
         for name in ("subuid", "subgid"):
             Path("/etc", name).write_text("containers:200000:1000000\n")
         places = {"root": "root", "runroot": "runroot", "tmpdir": "tmpd", "network-config-dir": "networks"}
         self.base = ["podman", *(word for key, place in places.items() for word in (f"--{key}", str(work / place)))]
         self.base += ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]
         self.base += ["--runtime", runtime]
-        self._serial = itertools.count(1)
+        self._count_names()
         rootfs = make_rootfs(work / "rootfs")
         subprocess.run(["tar", "-C", rootfs, "-cf", work / "image.tar", "."], check=True)
         self.ok("import", "--change", "ENV=PATH=/bin", "--change", 'CMD=["sh"]', str(work / "image.tar"), IMAGE)
+
+    def _count_names(self) -> None:
+        self._serial = itertools.count(1)
 
     def close(self) -> None:
         """Nothing: the sandbox's end ends all."""
