@@ -124,10 +124,10 @@ def journal_frame(record: dict[str, object]) -> bytes:
 
 def test_the_fronts_reader_of_journals_stays_inside_of_them(fuzzers, tmp_path):
     begin = {
-        **{"record": "begin", "version": 1, "id": "x", "bundle": '/b"\\', "created": "2026", "plugins": []},
+        **{"record": "begin", "version": 1, "id": "x", "bundle": '/b"\\', "created": "2026", "lifecycle": []},
         "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         **{"hooks": {"poststop": [{"path": "/x"}]}, "annotations": {"a": "b", "c": "\n"}, "oci_version": "1.0.0"},
-        **{"rootfs": "/r", "owner_uid": 0, "namespaces": 0x20000000},
+        **{"rootfs": "/r", "owner_uid": 0, "namespaces": 0x20000000, "cgroup_mode": "required"},
     }
     fields = {"paths": {"freezer": "/x", "": "/y"}}
     place = {"record": "place", "owner": "o", "kind": "cgroup_manager", "fields": fields}

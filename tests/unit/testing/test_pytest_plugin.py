@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def test_an_installed_plugin_is_held_to_its_contract_without_a_line_of_code(run:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "TestFlatCgroupManager (CgroupManagerContract)" in done.stdout
     assert "broken: 0" in done.stdout
-    assert "7 feature 'limits' not claimed" in done.stdout
+    assert re.search(r"\d feature 'limits' not claimed", done.stdout)
 
 
 def test_tests_of_the_authors_own_run_beside_it(run: Run) -> None:
