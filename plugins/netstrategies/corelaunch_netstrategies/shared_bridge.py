@@ -16,6 +16,7 @@ import time
 
 from corelaunch.api import AlreadyExists, DeadlineExceeded, KernelError
 
+from . import messages
 from .pair import home_of
 
 TYPE_CHECKING = False
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from corelaunch.api import LaunchContext, NetworkPlacement
 
-    from .rtnetlink import Link, Netlink
+    from .messages import Link
+    from .rtnetlink import Netlink
 
 #: A file that every network namespace has once, and that only its root can open. It is opened and never written.
 _LOCK_FILE = "/proc/sys/net/ipv4/route/flush"
@@ -122,7 +124,10 @@ def ensure(netlink: Netlink, placement: NetworkPlacement, ctx: LaunchContext) ->
 
 def _make(netlink: Netlink, name: str, mac: str, addresses: list[str], ctx: LaunchContext) -> Link:
     effect = ctx.intend("bridge", name, absent=True, mac=mac, **home_of(netlink))
-    netlink.create_link(name, [("IFLA_ADDRESS", mac), ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]})])
+    kind = [(messages.IFLA_INFO_KIND, "bridge")]
+    netlink.create_link(
+        name, [(messages.IFLA_ADDRESS, messages.mac_bytes(mac)), (messages.IFLA_LINKINFO, kind)]
+    )
     bridge = netlink.link(name=name)
     if bridge is None or bridge.mac != mac:
         raise KernelError("the new bridge is not there", where=name, errno=errno.ENODEV)
