@@ -12,9 +12,9 @@ from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
 from .configuration import compiled_seccomp, config_of
 from .errors import ConfigError, UsageError, WrongStatus
+from .kernel import procfs
 from .plan import setns_plan
 from .process import Process
-from .spec.namespaces import CLONE_NEWNS
 from .spec.process import check_process
 from .starting import EXECUTE_SECONDS
 
@@ -73,7 +73,7 @@ def execute(
         seccomp=compiled_seccomp(config),
         keyring=begin.get("keyring"),
         preserve_fds=len(io.preserved),
-        chroot=not namespaces & CLONE_NEWNS,
+        chroot=not namespaces & procfs.CLONE_NEWNS,
     )
     backends = _recalled(runtime, container.ledger)
     observed = bool(container.ledger.begin.get("lifecycle"))

@@ -6,7 +6,6 @@ import os
 
 from ..errors import KernelError
 from ..kernel import procfs
-from ..spec.namespaces import CLONE_NEWNS, PROC_NAMES
 from .parent_process import ParentProcess
 
 TYPE_CHECKING = False
@@ -60,11 +59,11 @@ class SetnsProcess(ParentProcess):
         fds: list[int] = []
         types: list[int] = []
         try:
-            for bit, name in PROC_NAMES.items():
+            for bit, name in procfs.NAMESPACES.items():
                 if self._namespaces & bit:
                     fds.append(os.open(f"/proc/{self.target.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
                     types.append(bit)
-            if not self._namespaces & CLONE_NEWNS:
+            if not self._namespaces & procfs.CLONE_NEWNS:
                 # Its mounts are the host's, so its root does not come with them.
                 self._root_fd = os.open(f"/proc/{self.target.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             if procfs.start_time(self.target.pid) != self.target.start_time:

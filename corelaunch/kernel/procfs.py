@@ -11,6 +11,21 @@ _PARENT = 1
 _PROCESS_GROUP = 2
 _START_TIME = 19
 
+#: clone(2)
+CLONE_NEWNS = 0x00020000
+#: CLONE_NEW* -> its name below /proc/PID/ns (namespaces(7)), in the order in which runc joins them. The init knows
+#: that the user namespace, first here, must wait (native/join.c).
+NAMESPACES = {
+    0x10000000: "user",
+    0x08000000: "ipc",
+    0x04000000: "uts",
+    0x40000000: "net",
+    0x20000000: "pid",
+    CLONE_NEWNS: "mnt",
+    0x02000000: "cgroup",
+    0x00000080: "time",
+}
+
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks after boot (field 22 of /proc/PID/stat); 0 if there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..kernel.procfs import CLONE_NEWNS as CLONE_NEWNS
+from ..kernel.procfs import NAMESPACES
 from ..records import Record
 
 TYPE_CHECKING = False
@@ -10,7 +12,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 CLONE_NEWTIME = 0x00000080
-CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
@@ -28,20 +29,6 @@ CLONE_BITS: dict[str, int] = {
     "user": CLONE_NEWUSER,
     "cgroup": CLONE_NEWCGROUP,
     "time": CLONE_NEWTIME,
-}
-
-
-#: Names below /proc/PID/ns, in the order in which runc joins them: the user namespace comes first here, and it is the
-#: init that knows when each can be joined (native/join.c).
-PROC_NAMES: dict[int, str] = {
-    CLONE_NEWUSER: "user",
-    CLONE_NEWIPC: "ipc",
-    CLONE_NEWUTS: "uts",
-    CLONE_NEWNET: "net",
-    CLONE_NEWPID: "pid",
-    CLONE_NEWNS: "mnt",
-    CLONE_NEWCGROUP: "cgroup",
-    CLONE_NEWTIME: "time",
 }
 
 
@@ -63,7 +50,7 @@ class Join(Record):
     @property
     def proc_name(self) -> str:
         """Its name below /proc/PID/ns."""
-        return PROC_NAMES[self.bit]
+        return NAMESPACES[self.bit]
 
 
 def with_article(kind: str) -> str:
@@ -109,4 +96,4 @@ def _foreign(kind: str, section: Mapping[str, Any]) -> str:
     return ""
 
 
-_ORDER = tuple(PROC_NAMES)
+_ORDER = tuple(NAMESPACES)

@@ -16,7 +16,7 @@ from corelaunch.container import Container
 from corelaunch.errors import ConfigError, CorelaunchError
 from corelaunch.kernel import procfs
 from corelaunch.runtime import Runtime
-from corelaunch.spec.namespaces import CLONE_BITS, PROC_NAMES
+from corelaunch.spec.namespaces import CLONE_BITS
 
 pytestmark = pytest.mark.needs_root
 
@@ -33,7 +33,7 @@ def io_to(fd: int) -> ProcessIO:
 
 
 def proc_name(kind: str) -> str:
-    return PROC_NAMES[CLONE_BITS[kind]]
+    return procfs.NAMESPACES[CLONE_BITS[kind]]
 
 
 def joining(pid: int, *kinds: str, then: Change | None = None) -> Change:
