@@ -13,8 +13,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # A build runs in an isolated environment that does not see the checkout.
 sys.path.insert(0, HERE)
 from corelaunch import code_pack, code_pack_build  # noqa: E402
+from corelaunch.cli import documents  # noqa: E402
 
 FRONT = os.path.join("native", "build", "corelaunch")
+#: Manual pages and completion, made from the parser's own tables; below it as below the prefix.
+DOCUMENTS = os.path.join("native", "build", "documents")
 
 
 class BuildNative(build_ext):
@@ -26,6 +29,7 @@ class BuildNative(build_ext):
         package = os.path.join(HERE if self.inplace else os.path.abspath(self.build_lib), "corelaunch")
         build_program("build-init.sh", os.path.join(package, "_libexec", "corelaunch-init"))
         build_program("build-front.sh", os.path.join(HERE, FRONT))
+        documents.write(os.path.join(HERE, DOCUMENTS))
         if not self.inplace:
             self.write_pack(package)
 
@@ -51,6 +55,11 @@ def build_program(script: str, target: str) -> None:
         subprocess.run(["sh", os.path.join(HERE, "native", script), target], check=True)
     except subprocess.CalledProcessError as error:
         sys.exit(f"native/{script} failed with {error.returncode}: is musl-gcc installed? (Debian: musl-tools)")
+
+
+def document_files() -> list[tuple[str, list[str]]]:
+    """Manual pages and completion for data_files: (directory below the prefix, files of the checkout)."""
+    return [(os.path.dirname(name), [os.path.join(DOCUMENTS, name)]) for name in documents.names()]
 
 
 def cffi_modules() -> list[str]:
@@ -87,6 +96,6 @@ setup(
     cffi_modules=cffi_modules(),
     cmdclass={"build_ext": BuildNative},
     # A program cannot be among `scripts`: setuptools reads those as text.
-    data_files=[("bin", [FRONT])],
+    data_files=[("bin", [FRONT]), *document_files()],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -48,7 +48,7 @@ def _indent(text: str) -> str:
 
 
 def _options(options: Sequence[Option]) -> str:
-    rows = [(_names(option), option.help + _default(option)) for option in options if option.shown]
+    rows = [(_names(option), option.help + default_of(option)) for option in options if option.shown]
     width = max(len(names) for names, _ in rows)
     return "".join(f"   {names.ljust(width)}  {text}\n" for names, text in rows)
 
@@ -58,7 +58,8 @@ def _names(option: Option) -> str:
     return ", ".join(f"{'--' if len(name) > 1 else '-'}{name}{value}" for name in option.names.split(" "))
 
 
-def _default(option: Option) -> str:
+def default_of(option: Option) -> str:
+    """What help says of an option's default: " (default: …)", "" if there is nothing to say."""
     if option.kind in (FLAG, LIST) or option.default is None:
         return ""
     value = no_value(option)

@@ -88,7 +88,7 @@ def main(
         log = Log(settings["log"], settings["log-format"], debug=settings["debug"], program=program)
         if settings["version"] or settings["help"] or not rest or rest[0] in ("help", "h"):
             return _inform(settings, rest, program)
-        command = _load(rest[0])
+        command = load_command(rest[0])
         if command is None:
             log.failure(f"No help topic for '{rest[0]}'")
             return NO_SUCH_COMMAND
@@ -136,7 +136,8 @@ def _keep_low_descriptors() -> None:
         os.set_inheritable(fd, True)
 
 
-def _load(verb: str) -> Command | None:
+def load_command(verb: str) -> Command | None:
+    """The command of this name, None if there is none."""
     if verb not in COMMANDS:
         return None
     module: Any = __import__(f"{__package__}.{verb}", fromlist=("COMMAND",))
@@ -181,7 +182,7 @@ def _inform(settings: Mapping[str, Any], rest: Sequence[str], program: str) -> i
     if topic == "":
         write(help_text.overview(program, GLOBAL_OPTIONS, COMMANDS))
         return 0
-    command = _load(topic)
+    command = load_command(topic)
     if command is None:
         raise UsageError(f"No help topic for '{topic}'")
     write(help_text.of_command(program, command, COMMANDS[topic]))
