@@ -63,7 +63,7 @@ def create_keywords(call: Call, *, detached: bool) -> dict[str, Any]:
     """
     check_console_socket(call.options["console-socket"], detached=detached)
     keywords = {**plan_keywords(call), **handover_keywords(call, listen=True), "detached": detached}
-    if os.environ.get("NOTIFY_SOCKET"):
+    if posix.environ.get(b"NOTIFY_SOCKET"):
         from ..notify import check_address
 
         check_address(os.environ["NOTIFY_SOCKET"])

@@ -6,12 +6,12 @@ flags (conmon-rs gives ``--root`` twice), so all of that parses. One table serve
 
 from __future__ import annotations
 
-from ..errors import Unsupported, UsageError
+from ..errors import UsageError
 from ..records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
 #: Kinds of options: present or not, a text (the last one wins), every text given, a number from 0.
@@ -29,7 +29,6 @@ class Option(Record):
     """One option.
 
     ``names`` is the long name and, after a blank, a short one ("bundle b"); the value is found under the long one.
-    An option with ``later`` is known, shown in no help, and refused with that reason when it asks for anything.
     """
 
     names: str
@@ -38,14 +37,13 @@ class Option(Record):
     default: Any = None
     #: Word for the value in the help text.
     metavar: str = "value"
-    later: str = ""
     #: Works, and is shown in no help.
     hidden: bool = False
 
     @property
     def shown(self) -> bool:
         """Whether help, manual and completion tell of it."""
-        return not (self.later or self.hidden)
+        return not self.hidden
 
     @property
     def name(self) -> str:
@@ -75,7 +73,6 @@ def parse(
 
     Raises:
         UsageError: unknown option, missing or malformed value.
-        Unsupported: an option that this release does not implement asks for something.
     """
     table = {name: option for option in options for name in option.names.split(" ")}
     values = {option.name: no_value(option) for option in options}
@@ -108,7 +105,6 @@ def parse(
         value = _value(option, name, text)
         values[option.name] = (*values[option.name], value) if option.kind is LIST else value
     arguments += words[position:]
-    _refuse_later(options, values)
     return values, arguments, frozenset(given)
 
 
@@ -122,9 +118,3 @@ def _value(option: Option, name: str, text: str) -> Any:
             return int(text)
         raise UsageError(f'invalid value "{text}" for flag -{name}', why="it takes a number from 0")
     return text
-
-
-def _refuse_later(options: Iterable[Option], values: Mapping[str, Any]) -> None:
-    for option in options:
-        if option.later and values[option.name] != no_value(option):
-            raise Unsupported(f"--{option.name} is not supported yet", why=option.later)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from .command import Call, Command
 from .foreground import run_in_foreground
@@ -27,7 +27,7 @@ def run(call: Call) -> int:
         return runtime.run(container_id, bundle, attend=attend, keep=options["keep"], **keywords)
     container = runtime.create(container_id, bundle, **keywords)
     try:
-        if os.environ.get("NOTIFY_SOCKET"):
+        if posix.environ.get(b"NOTIFY_SOCKET"):
             from .readiness import start_and_tell
 
             start_and_tell(call, container)
@@ -42,7 +42,7 @@ def run(call: Call) -> int:
 def _attendance(call: Call) -> Callable[[Process, Callable[..., None]], int]:
     """What stays with the container in the foreground."""
     subreaper = not call.options["no-subreaper"]
-    if os.environ.get("NOTIFY_SOCKET"):
+    if posix.environ.get(b"NOTIFY_SOCKET"):
         from .readiness import attended
 
         return attended(call, subreaper=subreaper)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from .command import Call, Command
@@ -18,7 +18,7 @@ def run(call: Call) -> int:
         hear(call.arguments[0], int(last_words))
         return 0
     container = call.runtime().load(call.arguments[0])
-    if os.environ.get("NOTIFY_SOCKET"):
+    if posix.environ.get(b"NOTIFY_SOCKET"):
         from .readiness import start_and_tell
 
         start_and_tell(call, container)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corelaunch.cli.options import FLAG, LIST, NUMBER, Option, parse
-from corelaunch.errors import Unsupported, UsageError
+from corelaunch.errors import UsageError
 
 TABLE = (
     Option("bundle b", "", metavar="dir"),
@@ -19,7 +19,6 @@ TABLE = (
     Option("no-subreaper", "", FLAG),
     Option("env e", "", LIST),
     Option("fds", "", NUMBER),
-    Option("soon", "", NUMBER, later="it comes later"),
 )
 
 
@@ -48,7 +47,6 @@ TABLE = (
         (["--all=0"], {"all": False}),
         (["--env", "A=1,2", "-e", "B=3"], {"env": ("A=1,2", "B=3")}),
         (["--fds", "3"], {"fds": 3}),
-        (["--soon", "0"], {"soon": 0}),
     ],
 )
 def test_every_spelling_of_an_option_gives_its_value(words: list[str], expected: dict[str, Any]) -> None:
@@ -93,16 +91,11 @@ def test_a_wrong_option_is_a_usage_error_in_runcs_words(words: list[str], line: 
     assert str(caught.value) == line
 
 
-def test_an_option_of_a_later_release_is_refused_and_not_ignored() -> None:
-    with pytest.raises(Unsupported, match="--soon is not supported yet: it comes later"):
-        parse(TABLE, ["--soon", "2"])
-
-
 @given(st.lists(st.text(max_size=12), max_size=8), st.booleans())
-def test_whatever_is_typed_gives_values_or_one_of_the_two_errors(words: list[str], mixed: bool) -> None:
+def test_whatever_is_typed_gives_values_or_a_usage_error(words: list[str], mixed: bool) -> None:
     try:
         values, arguments, names = parse(TABLE, words, mixed=mixed)
-    except (UsageError, Unsupported):
+    except UsageError:
         return
     assert set(values) == {option.name for option in TABLE}
     assert names <= set(values)
