@@ -37,6 +37,8 @@ DEFAULT_RDT_MANAGER = "resctrl"
 #: create fails. Best effort: it is made in those that we may write to, and what the config asks of it must be possible.
 #: Off: nothing is asked of it and we may write to none, so there is none.
 REQUIRED, BEST_EFFORT, OFF = "required", "best-effort", "off"
+#: What to do about a container without a cgroup, where one is needed.
+NO_CGROUP = "an ordinary user needs one that root has delegated to him, in linux.cgroupsPath"
 
 _PLACEMENTS = {
     "cgroup_manager": CgroupPlacement,

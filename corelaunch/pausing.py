@@ -73,5 +73,7 @@ def _thaw(book: Book, backend: Placed) -> None:
 def _freezer(container: Container, verb: str) -> Placed:
     backend = container.cgroup()
     if backend is None:
-        raise Unsupported(f"cannot {verb} container", where=container.id, why="it has no cgroup")
+        from .backends import NO_CGROUP
+
+        raise Unsupported(f"cannot {verb} container", where=container.id, why="it has no cgroup", hint=NO_CGROUP)
     return backend

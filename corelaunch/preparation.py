@@ -15,7 +15,7 @@ from .plan.init_plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
-from .spec.namespaces import CLONE_NEWNET, new_namespaces
+from .spec.namespaces import CLONE_NEWNET, CLONE_NEWPID, new_namespaces
 from .state.root import check_id
 
 TYPE_CHECKING = False
@@ -147,6 +147,8 @@ def prepare(
         plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
         edits = (*edits, *more)
     warnings = [*warnings, *chosen.warnings, *plan.warnings]
+    if chosen.cgroup is None and not new_namespaces(config) & CLONE_NEWPID:
+        warnings.append("no cgroup and no pid namespace of its own: what the init leaves behind is not killed")
     return Prepared(
         container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits, files
     )

@@ -96,7 +96,9 @@ def _cgroup(container: Container, changes: Mapping[str, Any]) -> Placed | None:
         return None
     backend = container.cgroup()
     if backend is None:
-        raise Unsupported("cannot update container", where=container.id, why="it has no cgroup")
+        from .backends import NO_CGROUP
+
+        raise Unsupported("cannot update container", where=container.id, why="it has no cgroup", hint=NO_CGROUP)
     return backend
 
 

@@ -162,7 +162,9 @@ def test_hooks_run_as_the_user(user_cli: UserCli, user_bundle: Any, user: User) 
         hook = [{"path": "/bin/sh", "args": ["sh", "-c", script]}]
         config["hooks"] = {"createRuntime": hook, "poststart": hook, "poststop": hook}
 
-    user_cli.ok("run", "--bundle", user_bundle("true", change=change), user_cli.new_id())
+    one = user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=change), one)
+    user_cli.ok("delete", "--force", one)
     words = re.findall(r"\d+|[a-z]+(?=\"$)", note.read_text(), re.MULTILINE)
     assert words == [str(user.uid), "creating", str(user.uid), "running", str(user.uid), "stopped"]
 

@@ -190,3 +190,39 @@ def test_for_root_the_cgroup_is_required_and_the_state_is_runcs_to_the_letter(tm
         assert cli.state(one)["cgroupMode"] == "best-effort"
     finally:
         cli.delete_all()
+
+
+@pytest.mark.parametrize("words", [("pause",), ("update", "--memory", "32m")])
+def test_what_needs_a_cgroup_says_that_there_is_none_and_what_to_do(
+    user_cli: UserCli, user_bundle: Any, words: tuple[str, ...]
+) -> None:
+    one = user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP), one)
+    outcome = user_cli(*words, one)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
+    assert re.search(rf"cannot {words[0]} container: {one}: it has no cgroup .*delegated.*cgroupsPath", outcome.err)
+    assert user_cli.state(one)["status"] == "running"
+
+
+def test_pause_and_update_work_in_a_delegated_cgroup(user_cli: UserCli, user_bundle: Any, user: User) -> None:
+    with delegation(user):
+        one = user_cli.new_id()
+        user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=limited(pids={"limit": 9})), one)
+        user_cli.ok("pause", one)
+        assert user_cli.state(one)["status"] == "paused"
+        user_cli.ok("resume", one)
+        user_cli.ok("update", "--pids-limit", "30", one)
+        assert Path(f"/sys/fs/cgroup/pids{DELEGATED}/box/pids.max").read_text() == "30\n"
+        user_cli.ok("delete", "--force", one)
+
+
+def test_without_cgroup_and_pid_namespace_a_warning_says_what_is_not_killed(
+    user_cli: UserCli, user_bundle: Any
+) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["linux"]["namespaces"] = [one for one in config["linux"]["namespaces"] if one["type"] != "pid"]
+        config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/proc"]
+        config["linux"].update(maskedPaths=[], readonlyPaths=[])
+
+    plan = json.loads(user_cli("plan", "--json", "--bundle", user_bundle("true", change=change)).out)
+    assert "no cgroup and no pid namespace of its own: what the init leaves behind is not killed" in plan["warnings"]
