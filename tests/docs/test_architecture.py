@@ -49,3 +49,13 @@ def test_every_test_that_the_seed_table_names_exists() -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE):
         text = (ROOT / path).read_text()
         assert not name or f"def {name}(" in text, f"{path} has no {name}"
+
+
+def test_every_row_of_the_seed_has_its_line_and_its_test() -> None:
+    source = (ROOT / "tests/host/test_seed.py").read_text()
+    tests = re.findall(r"^def (test_\w+)", source, re.MULTILINE)
+    rows = dict(re.findall(r"^\| ([^|]+) \|[^|]+\| `tests/host/test_seed\.py::(\w+)` \|$", PAGE, re.MULTILINE))
+    assert [test for test in rows.values()] == tests
+    for row, test in rows.items():
+        words = re.sub(r"([a-z])([A-Z])", r"\1_\2", row.replace("IO", "Io")).lower()
+        assert test == "test_" + re.sub(r"\W+", "_", words).strip("_"), row

@@ -25,6 +25,15 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def reachable(rootfs: Path) -> None:
+    """The rootfs can be reached by the root of another user namespace (pytest's directories are root's alone)."""
+    for directory in (rootfs, *rootfs.parents):
+        directory.chmod(directory.stat().st_mode | 0o011)
+        if directory == Path("/tmp"):
+            break
+
+
+@pytest.fixture
 def bundle(tmp_path: Path, rootfs: Path) -> Callable[..., Path]:
     """Makes a bundle: ``bundle("sh", "-c", "…")``, with ``change`` to edit its config."""
     made = 0

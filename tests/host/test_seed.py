@@ -20,6 +20,7 @@ from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.errors import ChildError, CorelaunchError, HookError, PluginError
 from corelaunch.kernel import procfs
 from corelaunch.lifecycle import CREATE_STEPS, EXEC_STEPS, Launch
+from corelaunch.process_io import initialize_io, root_ids
 from corelaunch.runtime import Runtime
 from corelaunch.testing import bundles
 from corelaunch.trace import Trace
@@ -142,6 +143,20 @@ def test_failure_at_any_step(
     assert json.loads((tmp_path / "poststop").read_text())["status"] == "stopped"
 
 
+def test_rootless_cgroups(user_cli: Any, user_bundle: Any) -> None:
+    """An ordinary user's container goes without a cgroup if nothing was asked of one; else it is refused."""
+    one = user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle("sleep", "60"), one)
+    assert user_cli.state(one)["cgroupMode"] == "off"
+    limited = user_bundle("true", change=lambda config: config["linux"].update(resources={"pids": {"limit": 5}}))
+    refused = user_cli("run", "--bundle", limited, user_cli.new_id())
+    assert refused.code == 1
+    assert "linux.resources.pids.limit" in refused.err
+    required = user_cli("run", "--bundle", user_bundle("true"), user_cli.new_id(), options=("--rootless=false",))
+    assert "cannot make cgroup" in required.err
+    assert user_cli.ok("list", "-q").split() == [one]
+
+
 def test_shared_pid_namespace(runtime: Runtime, bundle: Bundle) -> None:
     """When its init is killed, every process of its cgroup is: the kernel does it for no shared namespace."""
 
@@ -157,6 +172,23 @@ def test_shared_pid_namespace(runtime: Runtime, bundle: Bundle) -> None:
     container.signal(signal.SIGKILL)
     container.wait(10)
     assert backend.manager.processes(backend.placement) == []
+
+
+def test_initialize_io(runtime: Runtime, bundle: Bundle, reachable: None) -> None:
+    """Three pipes that are the container's root's, so that its processes may open them again."""
+
+    def change(config: dict[str, Any]) -> None:
+        linux = config["linux"]
+        linux["namespaces"].append({"type": "user"})
+        linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+    path = str(bundle("sh", "-c", "cat > /dev/stdout; echo said > /dev/stderr", change=change))
+    with initialize_io(*root_ids(path)) as pipes:
+        assert os.fstat(pipes.stdout).st_uid == 100000
+        container = runtime.create("seed", path, io=pipes.io)
+        container.start()
+        assert pipes.communicate(b"heard") == (b"heard", b"said\n")
+        assert container.wait(10) == 0
 
 
 def test_get_pipe_fds(runtime: Runtime, bundle: Bundle) -> None:
