@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +25,7 @@ class Outcome:
 
     runtime: str
     cases: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
     error: str = ""
 
     @property
@@ -43,6 +43,7 @@ def run(client: str, runtime: str, only: str, tell: queue.Queue[tuple[str, str, 
             for line in process.stdout:
                 name, why, seconds = json.loads(line)
                 outcome.cases[name] = why
+                outcome.seconds += seconds
                 tell.put((runtime, name, why, seconds))
             if process.wait(30):
                 outcome.error = f"the cases of {client} over {runtime} were cut short: exit {process.returncode}"
@@ -84,6 +85,7 @@ def compare(client: str, runtimes: list[str], only: str = "") -> list[Outcome]:
         thread.join()
     made = [outcomes[runtime] for runtime in runtimes]
     print(f"{'total':<36}" + "".join(f"{f'{one.passed} of {len(one.cases)}':<12}" for one in made), flush=True)
+    print(f"{'seconds':<36}" + "".join(f"{one.seconds:<12.1f}" for one in made), flush=True)
     for one in made:
         if one.error:
             print(f"clients: {one.error}", file=sys.stderr)
@@ -115,9 +117,7 @@ def main() -> int:
     runtimes = [find_program(options.runtime)]
     if options.baseline != "none":
         runtimes.append(find_program(options.baseline))
-    began = time.monotonic()
     outcomes = compare(options.client, runtimes, options.only)
-    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     if any(one.error for one in outcomes):
         return 2
     ours = outcomes[0].cases
