@@ -513,3 +513,11 @@ def test_crio(
     os.kill(int((place / "pid").read_text()), 9)  # it never asks the runtime to
     wait_until(lambda: json.loads(crio.answer(*below, "state", container_id))["status"] == "stopped", "the end")
     crio.ok(*below, "delete", "--force", container_id)
+
+
+def test_features_without_any_global_option(program: Path, tmp_path: Path) -> None:
+    if program.name == "runc" and b"features" not in subprocess.run([program, "--help"], capture_output=True).stdout:
+        pytest.skip("this runc has no features")
+    found = json.loads(Engine(program, tmp_path, SHIM_ENVIRONMENT).answer("features"))
+    assert found["ociVersionMax"] >= "1.0.2"
+    assert "run" not in found and "bind" in found["mountOptions"]
