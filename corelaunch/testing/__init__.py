@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
     from .cgroup_contract import CgroupManagerContract as CgroupManagerContract
     from .context import RecordingContext as RecordingContext
+    from .lifecycle_contract import LifecycleContract as LifecycleContract
     from .network_contract import NetworkStrategyContract as NetworkStrategyContract
+    from .rdt_contract import RdtManagerContract as RdtManagerContract
 
 _WHERE = {
     "CgroupManagerContract": "cgroup_contract",
+    "LifecycleContract": "lifecycle_contract",
     "NetworkStrategyContract": "network_contract",
+    "RdtManagerContract": "rdt_contract",
     "RecordingContext": "context",
 }
 

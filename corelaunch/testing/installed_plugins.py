@@ -22,7 +22,7 @@ def contract_class(kind: str, name: str, contract: str, fixture: str) -> type:
     def implementation(self: Any) -> Any:
         from corelaunch.plugins.registry import Registry
 
-        return Registry().load(kind, name)
+        return Registry().plugin(kind, name) if kind == "lifecycle" else Registry().load(kind, name)
 
     words = "".join(word.title() for word in f"{name}_{kind}".replace("-", "_").split("_"))
     return type(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 #: Kind of plugin -> its contract, and the fixture that gives the implementation.
 CONTRACTS = {
     "cgroup_manager": ("corelaunch.testing.cgroup_contract:CgroupManagerContract", "manager"),
+    "rdt_manager": ("corelaunch.testing.rdt_contract:RdtManagerContract", "manager"),
     "network_strategy": ("corelaunch.testing.network_contract:NetworkStrategyContract", "strategy"),
+    "lifecycle": ("corelaunch.testing.lifecycle_contract:LifecycleContract", "plugin"),
 }
 
 #: The file that is collected in place of a test file of the author's.

@@ -97,11 +97,12 @@ def test_what_this_host_lacks_fails_where_it_is_required(run: Run) -> None:
     assert "1 failed, 1 skipped" in done.stdout, "what is not claimed is never a failure"
 
 
-@pytest.mark.parametrize("choice", ["cgroupfs", "cgroup_manager:", "lifecycle:x", "nonsense:x"])
+@pytest.mark.parametrize("choice", ["cgroupfs", "cgroup_manager:", "lifecycle:", "nonsense:x"])
 def test_a_choice_that_is_none_says_how_to_write_one(run: Run, choice: str) -> None:
     done = run("--corelaunch-contract", choice)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "write KIND:NAME, where KIND is one of cgroup_manager, network_strategy" in done.stderr
+    kinds = "cgroup_manager, rdt_manager, network_strategy, lifecycle"
+    assert f"write KIND:NAME, where KIND is one of {kinds}" in done.stderr
 
 
 def test_a_plugin_that_is_not_installed_is_named_with_its_package(run: Run) -> None:

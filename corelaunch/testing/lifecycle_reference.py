@@ -1,0 +1,50 @@
+"""Lifecycle plugins that keep every promise: one with all hooks, and one that only looks on."""
+
+# ruff: noqa: D102 -- the hooks are documented where they are declared, in corelaunch.hookspecs
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from corelaunch.api import (
+    AddMount,
+    ConfigEdit,
+    ConfigError,
+    MakeDirectory,
+    Moment,
+    PlanEdit,
+    SetAnnotation,
+    hookimpl,
+)
+
+
+class ReferenceLifecycle:
+    """Marks its containers, gives them a directory, and refuses to run anything as user 4242."""
+
+    corelaunch_api = 1
+
+    @hookimpl
+    def corelaunch_adjust_config(self, config: Mapping[str, Any], container_id: str) -> Sequence[ConfigEdit]:
+        if (config["process"].get("user") or {}).get("uid") == 4242:
+            raise ConfigError("not allowed", where="process.user.uid", why="4242 is reserved")
+        return [SetAnnotation("org.corelaunch.reference", container_id), AddMount("/usr/share/cl-reference", "/usr")]
+
+    @hookimpl
+    def corelaunch_adjust_plan(self) -> Sequence[PlanEdit]:
+        return [MakeDirectory("/run/cl-reference")]
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        if moment.name == "executing" and moment.process.get("args") == ["forbidden"]:
+            raise ConfigError("not allowed", where="process.args")
+
+
+class OnlooksLifecycle:
+    """Implements one hook and does nothing in it."""
+
+    corelaunch_api = 1
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        return

@@ -1,0 +1,67 @@
+"""Promises of an RDT manager on the way down: destroy, from the journal alone."""
+
+# ruff: noqa: D102 -- the names of the tests are the promises
+
+from __future__ import annotations
+
+import os
+
+from .rdt_stage import LaterProcess, Stage
+
+
+class ComingDown:
+    """``destroy`` removes what the effects prove to be ours, all of it and nothing else."""
+
+    def test_destroy_leaves_nothing_and_twice_is_harmless(self, stage: Stage) -> None:
+        made = stage.create(stage.request(monitoring="monitoring" in stage.manager.features))
+        for _ in range(2):
+            stage.manager.destroy(made.placement, made.ctx.effects)
+            left = [path for path in stage.groups(made) if os.path.lexists(path)]
+            assert not left, f"left behind: {left}"
+
+    def test_destroy_in_a_later_process_needs_only_the_journal(self, stage: Stage) -> None:
+        stage.create(stage.request(9))  # what is learnt here the later process does not know
+        later = LaterProcess(stage.manager)
+        made = stage.create()
+        assert stage.destroy_later(later, made) == ""
+        assert not os.path.lexists(made.placement.clos), "the later process left the CLOS: num_closids will run out"
+
+    def test_destroy_goes_by_the_effects_alone(self, stage: Stage) -> None:
+        made = stage.create()
+        stage.manager.destroy(made.placement, [])
+        assert os.path.isdir(made.placement.clos), "removed without an effect that says it is ours"
+
+    def test_destroy_leaves_a_foreign_group_that_took_the_name_since(self, stage: Stage) -> None:
+        made = stage.create()
+        held = os.open(made.placement.clos, os.O_RDONLY | os.O_DIRECTORY)  # or the inode is used again
+        stage.files.rmdir(made.placement.clos)
+        stage.files.mkdir(made.placement.clos)
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        os.close(held)
+        assert os.path.isdir(made.placement.clos), "removed, though it was somebody else's"
+
+    def test_destroy_of_a_shared_closid_removes_only_the_monitoring_group(self, stage: Stage) -> None:
+        stage.need("monitoring")
+        path = stage.make_group("cl-rdt-shared")
+        made = stage.create(stage.request(clos_id="cl-rdt-shared", monitoring=True))
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        assert os.path.isdir(path), "a CLOS that was there before was removed"
+        assert not os.path.lexists(made.placement.monitoring), "the monitoring group is left: RMIDs will run out"
+
+    def test_destroy_leaves_a_clos_that_others_use(self, stage: Stage) -> None:
+        """A named CLOS that we made first, and others joined: their limits must not go with us."""
+        stage.need("schemata")
+        request = stage.request(clos_id="cl-rdt-shared", schemata=(stage.smaller(),))
+        made = stage.create(request)
+        other = stage.subject()
+        stage.files.write(f"{made.placement.clos}/tasks", f"{other.pid}\n")
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        assert os.path.isdir(made.placement.clos), "the CLOS of a running process was removed"
+
+    def test_no_descriptor_is_left_open(self, stage: Stage) -> None:
+        counts = []
+        for _ in range(3):
+            made = stage.create()
+            stage.manager.destroy(made.placement, made.ctx.effects)
+            counts.append(len(os.listdir("/proc/self/fd")))
+        assert counts[1] == counts[2]

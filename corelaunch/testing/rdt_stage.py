@@ -1,0 +1,217 @@
+"""The stage on which one promise of an RDT manager is played: the manager, the resctrl files, and processes."""
+
+# ruff: noqa: D102 -- the methods of a file system say what they are
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from corelaunch.api import Effect, KernelError, RdtManager, RdtPlacement, RdtRequest, Unsupported
+
+from .cgroup_subject import Subject
+from .context import RecordingContext
+from .host import host_lacks, not_claimed
+
+FEATURES = ("schemata", "monitoring", "stats")
+
+
+class ResctrlFiles(Protocol):
+    """What :class:`KernelResctrl` and ``fake_resctrl.FakeResctrl`` have in common."""
+
+    def root(self) -> str: ...
+    def mkdir(self, path: str) -> None: ...
+    def rmdir(self, path: str) -> None: ...
+    def children(self, path: str) -> list[str]: ...
+    def read(self, path: str) -> str: ...
+    def write(self, path: str, value: str) -> None: ...
+
+
+class KernelResctrl:
+    """The resctrl file system of this host."""
+
+    def root(self) -> str:
+        """Where it is mounted; skips if it is not."""
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            for line in mounts:
+                fields, _, tail = line.partition(" - ")
+                if tail.split(" ")[0] == "resctrl":
+                    return fields.split(" ")[4]
+        host_lacks("a mounted resctrl file system")
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(path)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(path)
+
+    def children(self, path: str) -> list[str]:
+        fixed = {"info", "mon_groups", "mon_data"}
+        return sorted(one.name for one in os.scandir(path) if one.is_dir() and one.name not in fixed)
+
+    def read(self, path: str) -> str:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+
+    def write(self, path: str, value: str) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+
+
+class Made:
+    """What the manager made for one container."""
+
+    def __init__(self, request: RdtRequest, placement: RdtPlacement, ctx: RecordingContext) -> None:
+        self.request = request
+        self.placement = placement
+        self.ctx = ctx
+
+
+class Stage:
+    """One manager and the resctrl files that it works on.
+
+    Attributes:
+        manager: the one under test.
+        files: the resctrl files of this host, or a fake.
+        root: where they are.
+    """
+
+    def __init__(self, manager: RdtManager, files: ResctrlFiles) -> None:
+        self.manager = manager
+        self.files = files
+        self.root = files.root()
+        self._before = set(files.children(self.root))
+        self._subjects: list[Subject] = []
+
+    def request(self, number: int = 0, **more: object) -> RdtRequest:
+        """The request of one of our containers."""
+        return RdtRequest(f"cl-rdt-contract-{os.getpid()}-{number}", **more)  # type: ignore[arg-type]
+
+    def place(self, request: RdtRequest) -> RdtPlacement:
+        """Place; skip if the manager says that this host is not for it."""
+        try:
+            return self.manager.place(request)
+        except Unsupported as error:
+            host_lacks(f"what the manager needs ({error})")
+
+    def create(self, request: RdtRequest | None = None, ctx: RecordingContext | None = None) -> Made:
+        """Place and create."""
+        request = request or self.request()
+        made = Made(request, self.place(request), ctx or RecordingContext(request.container_id))
+        try:
+            self.manager.create(made.placement, request, made.ctx)
+        except KernelError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and os.geteuid() != 0:
+                host_lacks(f"the right to make groups ({error})")
+            raise
+        return made
+
+    def make_group(self, name: str, schemata: str = "") -> str:
+        """Make a group as somebody else would; its path."""
+        path = f"{self.root}/{name}"
+        try:
+            self.files.mkdir(path)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            host_lacks("a free CLOSID")
+        if schemata:
+            self.files.write(f"{path}/schemata", schemata)
+        return path
+
+    def line(self) -> str:
+        """A schemata line that this host takes: the L3 line of the root group, or that of MB."""
+        lines = [line.strip() for line in self.files.read(f"{self.root}/schemata").splitlines()]
+        for line in sorted(lines):
+            if line.startswith(("L3:", "MB:")):
+                return line
+        host_lacks("an L3 or MB resource")
+
+    def smaller(self) -> str:
+        """Another line of the same resource that asks for less."""
+        resource, _, values = self.line().partition(":")
+        domains = [item.partition("=")[0] for item in values.split(";")]
+        return f"{resource}:" + ";".join(f"{domain}={'3' if resource == 'L3' else '50'}" for domain in domains)
+
+    def subject(self) -> Subject:
+        """A process; it is killed after the test."""
+        self._subjects.append(Subject("exec sleep 1000"))
+        return self._subjects[-1]
+
+    def tasks(self, group: str) -> list[int]:
+        """Pids of a group."""
+        return [int(word) for word in self.files.read(f"{group}/tasks").split()]
+
+    def groups(self, made: Made) -> list[str]:
+        """The directories of a placement."""
+        return [path for path in (made.placement.clos, made.placement.monitoring) if path]
+
+    def need(self, *features: str) -> None:
+        """Skip unless the manager claims all of these."""
+        for feature in features:
+            if feature not in self.manager.features:
+                not_claimed(feature)
+
+    def end_processes(self) -> None:
+        """Kill every process of the test."""
+        while self._subjects:
+            self._subjects.pop().end()
+
+    def destroy_later(self, later: LaterProcess, made: Made) -> str:
+        """Destroy in another process; "" or its exception as text."""
+        return later.destroy(made.placement, made.ctx.effects)
+
+    def close(self) -> None:
+        """End all processes, and remove what a broken manager has left."""
+        self.end_processes()
+        for name in self.files.children(self.root):
+            if name not in self._before:
+                with suppress(OSError):
+                    self.files.rmdir(f"{self.root}/{name}")
+        for name in self.files.children(f"{self.root}/mon_groups"):
+            if name.startswith("cl-rdt-"):
+                with suppress(OSError):
+                    self.files.rmdir(f"{self.root}/mon_groups/{name}")
+
+
+class LaterProcess:
+    """A process that was forked before the manager did anything; it stands for the ``delete`` months later."""
+
+    def __init__(self, manager: RdtManager) -> None:
+        read, self._write = os.pipe()
+        self._result, write = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child takes no lock of a thread
+            self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._write)
+            self._serve(manager, read, write)
+        os.close(read)
+        os.close(write)
+
+    def destroy(self, placement: RdtPlacement, effects: Sequence[Effect]) -> str:
+        """Have it call ``destroy`` with what a journal holds; "" or the exception as text."""
+        message = {"placement": placement.as_dict(), "effects": [effect.as_dict() for effect in effects]}
+        os.write(self._write, json.dumps(message).encode())
+        os.close(self._write)
+        os.waitpid(self._pid, 0)
+        with open(self._result, "rb") as result:
+            return result.read().decode()
+
+    def _serve(self, manager: RdtManager, read: int, write: int) -> None:
+        try:
+            with open(read, "rb") as messages:
+                message = json.loads(messages.read())
+            manager.destroy(RdtPlacement(**message["placement"]), [Effect(**one) for one in message["effects"]])
+        except BaseException as error:  # noqa: BLE001 -- the test that asked reads it
+            os.write(write, f"{type(error).__name__}: {error}".encode()[:4096])
+        finally:
+            os._exit(0)  # not sys.exit: the test runner's own clean-up must not run twice
