@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .edits import MakeFile as MakeFile
     from .edits import MakeSymlink as MakeSymlink
     from .edits import PlanEdit as PlanEdit
+    from .jsontext import dumps as dumps
+    from .jsontext import loads as loads
     from .kernel.mountinfo import cgroup_hierarchies as cgroup_hierarchies
     from .kernel.procfs import cgroups_of as cgroups_of
     from .kernel.procfs import start_time as start_time
@@ -96,9 +98,11 @@ __all__ = [
     "Unsupported",
     "cgroup_hierarchies",
     "cgroups_of",
+    "dumps",
     "hookimpl",
     "is_gone",
     "load_manager",
+    "loads",
     "start_time",
 ]
 
@@ -131,6 +135,8 @@ _DOORS = {
     "cgroup_hierarchies": "kernel.mountinfo",
     "cgroups_of": "kernel.procfs",
     "start_time": "kernel.procfs",
+    "dumps": "jsontext",
+    "loads": "jsontext",
 }
 
 #: Attribute that pluggy's HookimplMarker("corelaunch") sets; ours sets the same without importing pluggy.

@@ -31,11 +31,17 @@ def loads(text: str) -> dict[str, Any] | None:
             continue
         key, equals, rest = line.partition("=")
         key = key.rstrip(" \t")
-        value = _value(rest.strip(" \t"))
+        value = _value(_without_comment(rest).strip(" \t"))
         if not equals or not key or not _BARE.issuperset(key) or key in table or value is None:
             return None
         table[key] = value
     return top
+
+
+def _without_comment(text: str) -> str:
+    """The text before a ``#`` that stands in no string."""
+    before = text.partition("#")[0]
+    return text if before.count('"') % 2 or before.count("'") % 2 else before
 
 
 def _value(text: str) -> Any:

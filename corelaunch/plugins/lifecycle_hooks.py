@@ -119,7 +119,7 @@ def _named(error: Exception, name: str, what: str) -> CorelaunchError:
         return PluginError(f"lifecycle plugin {name!r} failed", where=what, why=why, plugin=name)
     if not error.plugin:
         error.plugin = name
-        if name not in error.what:
+        if f"lifecycle plugin {name!r}" not in error.what:
             error.what = f"lifecycle plugin {name!r}: {error.what}"
     return error
 

@@ -214,6 +214,28 @@ def test_what_the_config_file_names_runs_and_the_front_leaves_it_to_python(
     assert (tmp_path / "told").read_text().split("\n")[:-1] == told.split(",")
 
 
+def test_the_audit_example_records_a_life_and_stops_what_it_cannot_record(
+    site: Site, cli: Cli, bundles: Bundles, config: Path, tmp_path: Path
+) -> None:
+    example = Path(__file__).resolve().parents[2] / "examples/corelaunch-audit/corelaunch_audit.py"
+    log = tmp_path / "log/audit.jsonl"
+    site.add("audit", example.read_text().replace("/var/log/corelaunch-audit.jsonl", str(log)))
+    config.write_text('plugins = ["audit"]\n')
+    options = ("--config", str(config))
+    one = cli.new_id()
+    outcome = cli("run", "--bundle", bundles("true"), one, options=options)
+    assert outcome.code == 1
+    line = f"corelaunch: lifecycle plugin 'audit': cannot write the audit log: {log}: no such file or directory\n"
+    assert outcome.err == line
+    assert not cli.root.exists() or os.listdir(cli.root) == []
+    log.parent.mkdir()
+    cli.ok("run", "--bundle", bundles("true"), one, options=options)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    told = "creating,hooks point,created,starting,started,stopped,deleted"
+    assert [line["moment"] for line in lines] == told.split(",")
+    assert {line["container"] for line in lines} == {one}
+
+
 def test_a_config_file_that_is_refused_stops_only_verbs_that_choose(cli: Cli, bundles: Bundles, config: Path) -> None:
     one = cli.new_id()
     cli.ok("create", "--bundle", bundles("sleep", "100"), one)
