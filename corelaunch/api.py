@@ -415,7 +415,9 @@ class CgroupManager(Backend):
     ``systemd`` and ``systemd-user`` (cgroups are units of a systemd manager), ``oom-events`` (open_oom_events),
     ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
-    ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files).
+    ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files),
+    ``plain-directories`` (the directories that ``create`` has made by ``LaunchContext.directory`` are all that is to be
+    removed once no process and no cgroup is in them: core may do that itself, and ``destroy`` is called for the rest).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.
     """
 

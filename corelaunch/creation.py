@@ -145,7 +145,10 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         schemata={key: rdt[key] for key in ("l3CacheSchema", "memBwSchema") if rdt.get(key)},
     )
     for backend in prepared.backends:
-        book.place(backend.owner, backend.kind, backend.name, backend.distribution, backend.placement)
+        plain = "plain-directories" in backend.manager.features
+        book.place(
+            backend.owner, backend.kind, backend.name, backend.distribution, backend.placement, plain=plain
+        )
     return book
 
 

@@ -85,12 +85,11 @@ static bool can_log(const struct settings *settings)
     return fd >= 0;
 }
 
-static int open_directory(const char *root, const char *id)
+static int open_directory(char path[PATH_MAX], const char *root, const char *id)
 {
-    char path[PATH_MAX];
-    const int size = snprintf(path, sizeof path, "%s/%s", root, id);
+    const int size = snprintf(path, PATH_MAX, "%s/%s", root, id);
 
-    if (size < 0 || (size_t)size >= sizeof path)
+    if (size < 0 || size >= PATH_MAX)
         return -1;
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
@@ -109,12 +108,29 @@ static bool answer(const char *verb, struct quick_call *call)
         return quick_state(call);
     if (strcmp(verb, "kill") == 0)
         return quick_kill(call);
-    return quick_start(call);
+    if (strcmp(verb, "start") == 0)
+        return quick_start(call);
+    return strcmp(verb, "delete") == 0 && quick_delete(call);
+}
+
+/* Takes the id, and of kill the signal; of delete --force, which is no more than delete when nobody lives. */
+static bool take_arguments(struct quick_call *call, const char *verb, char **words)
+{
+    if (strcmp(verb, "delete") == 0 && *words && (strcmp(*words, "--force") == 0 || strcmp(*words, "-f") == 0))
+        words++;
+    if (!*words || !is_id(*words))
+        return false;
+    call->id = *words++;
+    if (*words && strcmp(verb, "kill") == 0 && **words != '-')
+        call->signal = *words++;
+    return !*words;
 }
 
 bool quick_answer(int argc, char **argv, int *last_words)
 {
     struct settings settings = {0};
+    struct quick_call call = {.last_words = -1};
+    char path[PATH_MAX];
     int at = 1;
 
     *last_words = -1;
@@ -124,28 +140,19 @@ bool quick_answer(int argc, char **argv, int *last_words)
             return false;
         at += words;
     }
-    if (argc - at < 2 || argc - at > 3 || geteuid() != 0)
-        return false;
-    const char *verb = argv[at];
-    struct quick_call call = {.id = argv[at + 1], .signal = argv[at + 2], .last_words = -1};
-    /* Its start waits for the container to be ready, and tells the service manager: Python's (corelaunch/notify.py). */
-    if (strcmp(verb, "start") == 0 && getenv("NOTIFY_SOCKET"))
-        return false;
-    const bool is_kill = strcmp(verb, "kill") == 0;
-    if (!is_kill && (call.signal || (strcmp(verb, "state") != 0 && strcmp(verb, "start") != 0)))
-        return false;
-    if (!is_id(call.id) || (call.signal && call.signal[0] == '-') || !standard_streams_are_open())
+    if (at >= argc || geteuid() != 0 || !take_arguments(&call, argv[at], argv + at + 1))
         return false;
     const char *root = root_of(&settings);
-    if (!root || !is_plain_path(root) || !can_log(&settings))
+    if (!root || !is_plain_path(root) || !standard_streams_are_open() || !can_log(&settings))
         return false;
-    CLEANUP_FD int directory = open_directory(root, call.id);
+    CLEANUP_FD int directory = open_directory(path, root, call.id);
     if (directory < 0)
         return false;
+    call.path = path;
     call.directory = directory;
     /* A closed pipe is an error to report, as in Python, and not the end of us. */
     signal(SIGPIPE, SIG_IGN);
-    const bool done = answer(verb, &call);
+    const bool done = answer(argv[at], &call);
     *last_words = call.last_words;
     return done;
 }

@@ -1,7 +1,6 @@
 /*
- * quick_journal.c: what the frames of a journal (corelaunch/state/journal.py) say, as far as a quick answer needs it.
- * The reader is strict: it knows the records that this release writes, as it writes them. At anything else (damage, a
- * later release's record, a blank) it gives up, and Python reads the journal.
+ * quick_journal.c: the frames of a journal (corelaunch/state/journal.py) and the members of the JSON in them. Strict:
+ * at anything that we do not write so ourselves (damage, a blank) it gives up, and Python reads the journal.
  */
 #include <string.h>
 
@@ -130,176 +129,27 @@ bool next_member(struct span *object, struct span *name, struct span *value)
     return true;
 }
 
-static bool is_at_end(struct span object)
-{
-    return object.length == 1 && *object.start == '}';
-}
-
 /* Whether a value is this JSON text. */
 bool is_text(struct span value, const char *text)
 {
     return value.length == strlen(text) && memcmp(value.start, text, value.length) == 0;
 }
 
-static bool number_of(struct span value, uint64_t *number)
+bool is_at_end(struct span object)
 {
-    *number = 0;
-    if (!value.length || value.length > 18)
+    return object.length == 1 && *object.start == '}';
+}
+
+/* Takes the payload of the next frame; false at the end, when nothing is left of the journal, and at damage. */
+bool next_frame(struct span *journal, struct span *payload)
+{
+    if (journal->length < HEADER_SIZE || memcmp(journal->start, MARK, MARK_SIZE) != 0)
         return false;
-    for (size_t i = 0; i < value.length; i++) {
-        if (value.start[i] < '0' || value.start[i] > '9')
-            return false;
-        *number = *number * 10 + (uint64_t)(value.start[i] - '0');
-    }
+    *payload = (struct span){journal->start + HEADER_SIZE, little_endian(journal->start + MARK_SIZE)};
+    if (payload->length > journal->length - HEADER_SIZE ||
+        crc32_of(payload->start, payload->length) != little_endian(journal->start + MARK_SIZE + 4))
+        return false;
+    journal->start += HEADER_SIZE + payload->length;
+    journal->length -= HEADER_SIZE + payload->length;
     return true;
-}
-
-/* A member that is not known may be a duty of start or kill, so it is Python's. */
-static bool take_begin(struct span record, struct summary *summary)
-{
-    const struct {
-        const char *name;
-        struct span *into;
-        char first; /* of its text */
-    } members[] = {
-        {"\"bundle\"", &summary->bundle, '"'},           {"\"boot_id\"", &summary->boot_id, '"'},
-        {"\"created\"", &summary->created, '"'},         {"\"hooks\"", &summary->hooks, '{'},
-        {"\"annotations\"", &summary->annotations, '{'}, {"\"oci_version\"", &summary->oci_version, '"'},
-        {"\"rootfs\"", &summary->rootfs, '"'},
-    };
-    const size_t count = sizeof members / sizeof members[0];
-    struct span name, value;
-    unsigned seen = 0;
-
-    if (summary->begun)
-        return false;
-    summary->begun = true;
-    while (next_member(&record, &name, &value)) {
-        size_t i = 0;
-        while (i < count && !is_text(name, members[i].name))
-            i++;
-        if (i < count) {
-            if (*value.start != members[i].first || (seen & 1u << i))
-                return false;
-            seen |= 1u << i;
-            *members[i].into = value;
-        } else if (is_text(name, "\"version\"")) {
-            if (!is_text(value, "1"))
-                return false;
-        } else if (is_text(name, "\"lifecycle\"")) {
-            summary->lifecycle_plugins = !is_text(value, "[]");
-        } else if (is_text(name, "\"namespaces\"")) {
-            if (!number_of(value, &summary->namespaces))
-                return false;
-        } else if (is_text(name, "\"cgroup_mode\"")) {
-            if (!is_text(value, "\"required\""))
-                return false;
-        } else if (!is_text(name, "\"record\"") && !is_text(name, "\"id\"") && !is_text(name, "\"owner_uid\"") &&
-                   !is_text(name, "\"keyring\"") && !is_text(name, "\"call_seconds\"") &&
-                   !is_text(name, "\"joined\"")) { /* a joined pid namespace is not in "namespaces" */
-            return false;
-        }
-    }
-    return is_at_end(record) && seen == (1u << count) - 1;
-}
-
-static bool take_place(struct span record, struct summary *summary)
-{
-    struct span name, value, fields = {0};
-    bool is_cgroup = false;
-
-    while (next_member(&record, &name, &value))
-        if (is_text(name, "\"kind\""))
-            is_cgroup = is_text(value, "\"cgroup_manager\"");
-        else if (is_text(name, "\"fields\""))
-            fields = value;
-    if (!is_at_end(record))
-        return false;
-    if (!is_cgroup)
-        return true;
-    while (next_member(&fields, &name, &value))
-        if (is_text(name, "\"paths\"")) {
-            if (summary->cgroup_paths.length || *value.start != '{')
-                return false;
-            summary->cgroup_paths = value;
-        }
-    return is_at_end(fields) && summary->cgroup_paths.length;
-}
-
-static bool take_process(struct span record, struct summary *summary)
-{
-    struct span name, value;
-    uint64_t pid = 0, start_time = 0;
-    bool is_init = false, numbers = true;
-
-    while (next_member(&record, &name, &value))
-        if (is_text(name, "\"role\""))
-            is_init = is_text(value, "\"init\"");
-        else if (is_text(name, "\"pid\""))
-            numbers = number_of(value, &pid) && numbers;
-        else if (is_text(name, "\"start_time\""))
-            numbers = number_of(value, &start_time) && numbers;
-    if (is_init) {
-        summary->pid = pid;
-        summary->start_time = start_time;
-    }
-    return is_at_end(record) && numbers;
-}
-
-static bool take_status(struct span record, struct summary *summary)
-{
-    struct span name, value, status = {0};
-
-    while (next_member(&record, &name, &value))
-        if (is_text(name, "\"status\""))
-            status = value;
-    summary->is_created = is_text(status, "\"created\"");
-    summary->is_started = is_text(status, "\"started\"");
-    return is_at_end(record) && (summary->is_created || summary->is_started);
-}
-
-static bool pass_over(struct span record, struct summary *summary)
-{
-    (void)record;
-    (void)summary;
-    return true;
-}
-
-static bool take(struct span record, struct summary *summary)
-{
-    static const struct {
-        const char *kind;
-        bool (*take)(struct span record, struct summary *summary);
-    } kinds[] = {
-        {"\"begin\"", take_begin},  {"\"place\"", take_place},      {"\"process\"", take_process},
-        {"\"status\"", take_status}, {"\"intend\"", pass_over},      {"\"done\"", pass_over},
-        {"\"gone\"", pass_over},    {"\"descriptors\"", pass_over}, {"\"edits\"", pass_over},
-        {"\"resources\"", pass_over},
-    };
-    struct span rest = record, name, value;
-
-    if (!next_member(&rest, &name, &value) || !is_text(name, "\"record\""))
-        return false;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (is_text(value, kinds[i].kind))
-            return kinds[i].take(record, summary);
-    return false;
-}
-
-/* Whether the journal is whole, of a kind that is known here, and that of a container that was created. */
-bool summarize(const char *journal, size_t size, struct summary *summary)
-{
-    memset(summary, 0, sizeof *summary);
-    while (size) {
-        if (size < HEADER_SIZE || memcmp(journal, MARK, MARK_SIZE) != 0)
-            return false;
-        const uint32_t length = little_endian(journal + MARK_SIZE);
-        const struct span payload = {journal + HEADER_SIZE, length};
-        if (length > size - HEADER_SIZE || crc32_of(payload.start, length) != little_endian(journal + MARK_SIZE + 4) ||
-            !take(payload, summary))
-            return false;
-        journal += HEADER_SIZE + length;
-        size -= HEADER_SIZE + length;
-    }
-    return summary->begun && summary->pid && (summary->is_created || summary->is_started);
 }

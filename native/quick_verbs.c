@@ -21,7 +21,6 @@
 #include "quick.h"
 
 #define JOURNAL_LIMIT (1 << 20) /* many execs: leave it to Python */
-#define CLONE_NEWPID 0x20000000
 #define NR_pidfd_send_signal 424 /* 5.1 */
 #define NR_pidfd_open 434        /* 5.3 */
 #define LAST_SIGNAL 64
@@ -30,7 +29,7 @@
 #define ANSWER_ROOM (4 * JOURNAL_LIMIT) /* more than twice a journal: an annotation gets some blanks */
 
 /* Reads and sums up an open journal; the text must live as long as the summary (so until the end of the process). */
-static bool load(int journal, struct summary *summary)
+bool load_summary(int journal, struct summary *summary)
 {
     struct stat status;
 
@@ -45,7 +44,7 @@ static bool load_of(const struct quick_call *call, struct summary *summary)
 {
     CLEANUP_FD int journal = openat(call->directory, "journal", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-    return load(journal, summary);
+    return load_summary(journal, summary);
 }
 
 struct answer {
@@ -190,14 +189,34 @@ static bool write_holder(const struct quick_call *call)
     return fd >= 0 && write(fd, text, (size_t)size) == size;
 }
 
-static bool has_poststart_hooks(const struct summary *summary)
+bool has_hooks(const struct summary *summary, const char *moment)
 {
     struct span rest = summary->hooks, name, value;
 
     while (next_member(&rest, &name, &value))
-        if (is_text(name, "\"poststart\""))
+        if (is_text(name, moment))
             return true;
-    return rest.length != 1;
+    return !is_at_end(rest);
+}
+
+/* The open journal, locked for us alone; -1 if somebody else has it, and when it was deleted meanwhile. */
+int lock_journal(const struct quick_call *call)
+{
+    struct stat status;
+    CLEANUP_FD int journal = openat(call->directory, "journal", O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+
+    if (journal < 0 || flock(journal, LOCK_EX | LOCK_NB) < 0 || !write_holder(call))
+        return -1;
+    return fstat(journal, &status) == 0 && status.st_nlink ? steal_fd(&journal) : -1;
+}
+
+bool add_status(int journal, const char *status)
+{
+    char record[64], frame[sizeof record + 16];
+    const int length = snprintf(record, sizeof record, "{\"record\":\"status\",\"status\":\"%s\"}", status);
+    const uint32_t size = journal_frame(record, (size_t)length, frame, sizeof frame);
+
+    return write(journal, frame, size) == (ssize_t)size;
 }
 
 /*
@@ -219,17 +238,12 @@ static bool has_executed(int errors)
 
 bool quick_start(struct quick_call *call)
 {
-    static const char record[] = "{\"record\":\"status\",\"status\":\"started\"}";
     struct summary summary;
-    struct stat status;
-    char frame[sizeof record + 32];
     bool alive, frozen;
+    CLEANUP_FD int journal = getenv("NOTIFY_SOCKET") ? -1 : lock_journal(call);
 
-    CLEANUP_FD int journal = openat(call->directory, "journal", O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-    if (journal < 0 || getenv("NOTIFY_SOCKET") || flock(journal, LOCK_EX | LOCK_NB) < 0 || !write_holder(call))
-        return false;
-    if (fstat(journal, &status) < 0 || !status.st_nlink || !load(journal, &summary) || !summary.is_created ||
-        summary.lifecycle_plugins || has_poststart_hooks(&summary))
+    if (!load_summary(journal, &summary) || !summary.is_created || summary.lifecycle_plugins ||
+        has_hooks(&summary, "\"poststart\""))
         return false;
     if (!look_at_init(&summary, &alive) || !alive || !is_frozen(&summary, &frozen) || frozen)
         return false;
@@ -239,8 +253,7 @@ bool quick_start(struct quick_call *call)
     if (errors < 0 || gate < 0 || write(gate, "s", 1) != 1)
         return false;
     /* Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both. */
-    const uint32_t size = journal_frame(record, sizeof record - 1, frame, sizeof frame);
-    if (write(journal, frame, size) != (ssize_t)size)
+    if (!add_status(journal, "started"))
         return false;
     if (has_executed(errors))
         return true;

@@ -44,9 +44,17 @@ class Book:
         else:  # a concurrent exec wrote before us
             self.ledger.catch_up(*self.journal.read(self.ledger.offset))
 
-    def place(self, owner: str, kind: str, name: str, distribution: str, placement: Record) -> None:
-        """Write a placement before its manager makes anything."""
-        self.record("place", owner=owner, kind=kind, name=name, distribution=distribution, fields=placement.as_dict())
+    def place(
+        self, owner: str, kind: str, name: str, distribution: str, placement: Record, *, plain: bool = False
+    ) -> None:
+        """Write a placement before its manager makes anything.
+
+        Args:
+            plain: its directories are all that is to be removed of it (the feature ``plain-directories``); the front
+                then can delete the container without the manager (native/quick_delete.c).
+        """
+        fields = placement.as_dict()
+        self.record("place", owner=owner, kind=kind, name=name, distribution=distribution, fields=fields, plain=plain)
 
     def process(self, role: str, handle: ProcessHandle, process_group: int = 0) -> None:
         """Write a process of ours; it must still be blocked when this is called."""

@@ -28,6 +28,18 @@ class ComingDown:
         stage.manager.destroy(made.placement, made.ctx.effects)
         assert not stage.left(made)
 
+    def test_plain_directories_are_all_that_has_to_go(self, stage: Stage) -> None:
+        """Core removes them itself, newest first, when nobody is inside any more; nothing is left then."""
+        stage.need("plain-directories")
+        made = stage.create()
+        stage.end_processes()
+        for effect in sorted(made.ctx.effects, key=lambda effect: -effect.number):
+            plain = effect.done and list(effect.args) == ["path"] and {"dev", "ino"} <= set(effect.facts)
+            assert plain, f"not made by LaunchContext.directory: {effect}"
+            stage.files.rmdir(effect.args["path"])
+        assert not stage.left(made), f"left behind: {stage.left(made)}"
+        stage.manager.destroy(made.placement, made.ctx.effects)
+
     def test_destroy_goes_by_the_effects_alone(self, stage: Stage) -> None:
         """Where nothing was announced nothing is ours, whatever the placement says."""
         made = stage.create()

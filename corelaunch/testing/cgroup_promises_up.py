@@ -13,7 +13,7 @@ from .cgroup_stage import Stage
 from .context import Killed, RecordingContext
 from .host import host_lacks
 
-_WORDS = "limits update freeze stats oom oom-events kill devices self-join rdma cgroup-v1 cgroup-v2"
+_WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories rdma cgroup-v1 cgroup-v2"
 FEATURES = frozenset(f"{_WORDS} systemd systemd-user".split())
 
 

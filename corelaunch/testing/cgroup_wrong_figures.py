@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from corelaunch.api import CgroupPlacement, CgroupRequest, CgroupStats
+from corelaunch.api import CgroupPlacement, CgroupRequest, CgroupStats, LaunchContext, ProcessHandle
 
 from .cgroup_reference import ReferenceCgroupManager
 
@@ -47,3 +47,16 @@ class ClaimsVersions(ReferenceCgroupManager):
         """The unified hierarchy alone."""
         placement = super().place(request)
         return CgroupPlacement({name: path for name, path in placement.paths.items() if not name})
+
+
+class HasMoreThanDirectories(ReferenceCgroupManager):
+    """Says that its directories are all, and has something else beside them."""
+
+    features = ReferenceCgroupManager.features | {"plain-directories"}
+
+    def create(
+        self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext
+    ) -> None:
+        """The cgroup, and a note of it."""
+        super().create(placement, request, process, ctx)
+        ctx.done(ctx.intend("note", request.container_id, absent=True, path="/nowhere"), written=True)

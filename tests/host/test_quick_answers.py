@@ -1,4 +1,4 @@
-"""`state`, `kill` and `start` are answered by the front itself where it can (native/quick.h), exactly as by Python.
+"""`state`, `kill`, `start`, `delete` are answered by the front itself where it can (native/quick.h), as by Python.
 
 ``quick`` is a copy of the front that has no Python to fall back on, so it answers only what the front can answer
 alone. ``--trace`` is an option that the front does not know, so with it Python answers.
@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import Bundles, Cli, Outcome, corelaunch_path
+from cli_host import Bundles, Cli, Outcome, corelaunch_path, wait_until
 
 MARK = f"cl-q-{os.getpid()}"
 SLEEP = ("sleep", "1000")
@@ -131,7 +131,7 @@ def frozen(cli: Cli, container_id: str) -> Iterator[None]:
         file.write_text(off)
 
 
-@pytest.mark.parametrize("verb", ["state", "kill", "start"])
+@pytest.mark.parametrize("verb", ["state", "kill", "start", "delete"])
 def test_what_is_not_there_or_no_id_is_an_error_of_python(cli: Cli, quick: Cli, verb: str) -> None:
     cli.root.mkdir()
     for name in ("nobody", "a/b", "..", "x" * 230, "", "\u00fc"):
@@ -165,7 +165,7 @@ def test_a_journal_with_anything_unusual_is_left_to_python(
     whole = journal.read_bytes()
     journal.write_bytes(whole + tail)
     try:
-        for words in (("state", one), ("kill", one, "0"), ("start", one)):
+        for words in (("state", one), ("kill", one, "0"), ("start", one), ("delete", one)):
             assert left_to_python(quick(*words))
     finally:
         journal.write_bytes(whole)
@@ -380,3 +380,103 @@ def test_a_busy_container_is_waited_for_by_python(cli: Cli, quick: Cli, bundles:
         fcntl.flock(journal, fcntl.LOCK_EX)
         assert left_to_python(quick("start", one))
     assert quick("start", one).code == 0
+
+
+# -- delete --------------------------------------------------------------------------------------------------
+
+
+def ended(cli: Cli, bundle: str) -> str:
+    """A container that was started and killed."""
+    one = create(cli, bundle, start=True)
+    cli.ok("kill", one, "KILL")
+    cli.wait_for(one, "stopped")
+    return one
+
+
+def directories_of(cli: Cli, container_id: str) -> list[Path]:
+    """Those of its cgroup, as its journal says."""
+    state = json.loads((cli.root / container_id / "state.json").read_text())
+    (place,) = (record for record in state["records"] if record["record"] == "place")
+    found = [Path(path) for path in dict.fromkeys(place["fields"]["paths"].values())]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("force", [(), ("--force",), ("-f",)])
+def test_delete_leaves_nothing_of_a_container_that_has_ended(
+    cli: Cli, quick: Cli, bundles: Bundles, force: tuple[str, ...]
+) -> None:
+    one = ended(cli, bundles(*SLEEP))
+    cgroup = directories_of(cli, one)
+    assert all(path.is_dir() for path in cgroup)
+    deadline = time.monotonic() + 10
+    while (outcome := quick("delete", *force, one, options=ENGINE)) != Outcome(0, "", ""):
+        # The kernel may not have done with the dead yet; then nothing was done here either.
+        assert left_to_python(outcome) and time.monotonic() < deadline
+    assert not any(path.exists() for path in cgroup) and not (cli.root / one).exists()
+    assert left_to_python(quick("delete", one))
+
+
+def test_a_container_whose_init_ended_by_itself_is_deleted_too(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = create(cli, bundles("true"), start=True)
+    cli.wait_for(one, "stopped")
+    wait_until(lambda: quick("delete", one).code == 0, 10, "delete")
+    assert not (cli.root / one).exists()
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_one_that_lives_is_left_to_python(cli: Cli, quick: Cli, bundles: Bundles, start: bool) -> None:
+    one = create(cli, bundles(*SLEEP), start=start)
+    for force in ((), ("--force",)):
+        assert left_to_python(quick("delete", *force, one))
+    assert cli.state(one)["status"] == ("running" if start else "created")
+
+
+def test_what_python_has_to_look_after_is_left_to_it(cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path) -> None:
+    def hook(config: dict[str, Any]) -> None:
+        config["hooks"] = {"poststop": [{"path": "/bin/touch", "args": ["touch", str(tmp_path / "stopped")]}]}
+
+    one = ended(cli, bundles(*SLEEP, change=hook))
+    assert left_to_python(quick("delete", one))
+    cli.ok("delete", one)
+    assert (tmp_path / "stopped").exists()
+
+    two = ended(cli, bundles(*SLEEP))
+    (cli.root / two / "somebody's").touch()
+    assert left_to_python(quick("delete", two))
+    (cli.root / two / "somebody's").unlink()
+    cgroup = directories_of(cli, two)
+    (cgroup[0] / "inside").mkdir()
+    assert left_to_python(quick("delete", two)), "a cgroup that the container has nested"
+    cli.ok("delete", two)
+    assert not any(path.exists() for path in cgroup)
+
+
+def test_a_cgroup_that_took_the_name_since_is_not_removed(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = ended(cli, bundles(*SLEEP))
+    (path, *_) = directories_of(cli, one)
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # or its inode is used again
+    try:
+        path.rmdir()
+        path.mkdir()
+        assert left_to_python(quick("delete", one))
+        assert cli("delete", one).code == 0
+        assert path.is_dir()
+    finally:
+        os.close(held)
+        path.rmdir()
+
+
+def test_a_cgroup_with_a_strangers_process_is_left_to_python(cli: Cli, quick: Cli, bundles: Bundles) -> None:
+    one = ended(cli, bundles(*SLEEP))
+    stranger = subprocess.Popen(["sleep", "1000"])
+    try:
+        for path in directories_of(cli, one):
+            if not (path / "cpuset.cpus").exists():
+                (path / "cgroup.procs").write_text(str(stranger.pid))
+        assert left_to_python(quick("delete", one))
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+    cli.ok("delete", one)

@@ -130,11 +130,13 @@ def test_the_fronts_reader_of_journals_stays_inside_of_them(fuzzers, tmp_path):
         **{"rootfs": "/r", "owner_uid": 0, "namespaces": 0x20000000, "cgroup_mode": "required"},
     }
     fields = {"paths": {"freezer": "/x", "": "/y"}}
-    place = {"record": "place", "owner": "o", "kind": "cgroup_manager", "fields": fields}
+    place = {"record": "place", "owner": "o", "kind": "cgroup_manager", "fields": fields, "plain": True}
+    intend = {"record": "intend", "number": 1, "owner": "o", "kind": "cgroup", "args": {"path": "/y"}, "absent": True}
+    done = {"record": "done", "number": 1, "facts": {"dev": 1, "ino": 2}}
     process = {"record": "process", "role": "init", "pid": 1 << 22, "start_time": 12, "process_group": 0}
     status = {"record": "status", "status": "created"}
     journal = tmp_path / "journal"
-    journal.write_bytes(b"".join(map(journal_frame, (begin, place, process, status))))
+    journal.write_bytes(b"".join(map(journal_frame, (begin, place, intend, done, process, status))))
     done = subprocess.run(
         [fuzzers("quick_fuzz"), str(SECONDS), SEED, journal], capture_output=True, text=True, check=False
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 corelaunch_api = 1
 
 
-_EVERYWHERE = "limits update freeze stats oom oom-events kill rdma cgroup-v1 cgroup-v2".split()
+_EVERYWHERE = "limits update freeze stats oom oom-events kill plain-directories rdma cgroup-v1 cgroup-v2".split()
 
 
 class CgroupfsManager(CgroupManager):

@@ -144,6 +144,11 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
         {"destroy_leaves_processes_of_an_unconfirmed_cgroup_alone"},
         "never confirmed to be ours",
     ),
+    wrong_figures.HasMoreThanDirectories: (
+        "ComingDown",
+        {"plain_directories_are_all_that_has_to_go"},
+        "not made by LaunchContext.directory",
+    ),
     wrong.RemembersInMemory: (
         "ComingDown",
         {
