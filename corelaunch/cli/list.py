@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import CorelaunchError, UsageError
 from .command import Call, Command
@@ -32,7 +33,7 @@ def run(call: Call) -> int:
                 states.append(ordered({**container.state(), "owner": user_name(container.owner_uid)}))
             except CorelaunchError as unreadable:
                 broken.append((container.id, unreadable))
-        write(_json(states) if call.options["format"] == "json" else _table(states))
+        write(_shown(states, call))
     for container_id, error in broken:
         call.log.notice(f"load container {container_id}: {error}")
     return 0
@@ -46,6 +47,38 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"#{uid}"
+
+
+def _shown(states: list[dict[str, Any]], call: Call) -> str:
+    if call.options["json"]:
+        return compact(states) + "\n"
+    if call.options["format"] == "json":
+        return _json(states)
+    if "format" not in call.given and os.isatty(1):
+        return readable(states, time.time())
+    return _table(states)
+
+
+def readable(states: list[dict[str, Any]], now: float) -> str:
+    """The table for people: what one looks for first, and how old each container is."""
+    rows = [
+        (s["id"], s["status"], str(s["pid"] or "-"), age(s["created"], now), s["owner"], s["bundle"]) for s in states
+    ]
+    return table(("ID", "STATUS", "PID", "AGE", "OWNER", "BUNDLE"), rows, narrowest=0)
+
+
+def age(created: str, now: float) -> str:
+    """How long ago an RFC 3339 time in UTC was: "3h", "2d"; "-" if it is none."""
+    from datetime import datetime
+
+    try:
+        seconds = now - datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
+    except ValueError:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
 
 
 def _json(states: list[dict[str, Any]]) -> str:
@@ -64,6 +97,7 @@ COMMAND = Command(
     run,
     (
         Option("format f", "table or json", default="table"),
+        Option("json", "print JSON, [] if there are none", FLAG),
         Option("quiet q", "print the ids only", FLAG),
     ),
     fewest=0,

@@ -10,7 +10,7 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, UsageError
+from ..errors import CorelaunchError, Unsupported, UsageError
 from ..log import Log
 from .command import Call
 from .options import FLAG, LIST, Option, parse
@@ -63,6 +63,13 @@ GLOBAL_OPTIONS = (
     Option("version v", "print the version", FLAG),
 )
 
+#: What runc has and this release has not. Not commands: podman asks with "checkpoint --help", and takes exit code 0
+#: for "supported"; ``features`` says the same.
+NOT_SUPPORTED = {
+    "checkpoint": "this release cannot checkpoint containers",
+    "restore": "this release cannot restore containers from a checkpoint",
+}
+
 #: Exit code for a word that is no command; runc's.
 NO_SUCH_COMMAND = 3
 INTERRUPTED = 128 + int(_signal.SIGINT)
@@ -89,6 +96,8 @@ def main(
         if settings["version"] or settings["help"] or not rest or rest[0] in ("help", "h"):
             return _inform(settings, rest, program)
         command = load_command(rest[0])
+        if command is None and rest[0] in NOT_SUPPORTED:
+            raise Unsupported(f"{rest[0]} is not supported", why=NOT_SUPPORTED[rest[0]])
         if command is None:
             log.failure(f"No help topic for '{rest[0]}'")
             return NO_SUCH_COMMAND

@@ -22,8 +22,10 @@ def run(call: Call) -> int:
         raise UsageError("invalid format option", where=call.options["format"], hint="use table or json")
     container_id, *arguments = call.arguments
     pids = call.runtime().load(container_id).processes()
-    if call.options["format"] == "json" or call.options["json"]:
-        write((compact(pids) if pids else "null") + "\n")
+    if call.options["json"]:
+        write(compact(pids) + "\n")
+    elif call.options["format"] == "json":
+        write((compact(pids) if pids else "null") + "\n")  # Go's nil slice
     else:
         write("".join(f"{line}\n" for line in only(pids, host_ps(arguments or DEFAULT_ARGUMENTS))))
     return 0
@@ -87,7 +89,7 @@ What follows the id is for ps.""",
     run,
     (
         Option("format f", "table or json", default="table"),
-        Option("json", "as --format json", FLAG),
+        Option("json", "print JSON", FLAG),
     ),
     most=-1,
     mixed=False,

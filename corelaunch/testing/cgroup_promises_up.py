@@ -11,7 +11,6 @@ from corelaunch.api import AlreadyExists, ConfigError
 
 from .cgroup_stage import Stage
 from .context import Killed, RecordingContext
-from .host import host_lacks
 
 _WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories rdma cgroup-v1 cgroup-v2"
 FEATURES = frozenset(f"{_WORDS} systemd systemd-user".split())
@@ -56,7 +55,7 @@ class Placing:
         stage.need(f"cgroup-v{version}")
         names = [name for name in stage.files.roots() if (name == "") == (version == 2)]
         if not names:
-            host_lacks(f"a hierarchy of cgroup v{version}")
+            pytest.skip(f"no hierarchy of cgroup v{version} is mounted here")
         placement = stage.place()
         used = sorted(set(placement.paths) & set(names))
         assert used, f"cgroup v{version} is claimed, and the placement has {sorted(placement.paths)}"

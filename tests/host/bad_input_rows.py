@@ -541,5 +541,47 @@ OTHER_ROWS = [
         "log in a directory that is not there", NO_FILE, verb="state", id="{id}", options=("--log", "/nonexistent/log")
     ),
     Row("unknown log format", "invalid log-format: xml", verb="state", id="{id}", options=("--log-format", "xml")),
+    *(
+        Row(f"{verb} of none", "container does not exist", verb=verb, id="none")
+        for verb in ("pause", "resume", "ps", "update", "events")
+    ),
+    Row("pause of a bad id", "invalid container ID format", verb="pause", id="../etc"),
+    Row("resume of what is not paused", "container not paused", verb="resume", id="{id}"),
+    Row("pause of two", "requires exactly 1 argument", verb="pause", id="{id}", words=("{id}", "{id}")),
+    Row("ps as xml", "invalid format option: xml", verb="ps", id="{id}", words=("-f", "xml", "{id}")),
+    Row("ps without a PID", "no column PID", verb="ps", id="{id}", words=("{id}", "-o", "comm")),
+    Row("ps with what ps does not know", "ps failed", verb="ps", id="{id}", words=("{id}", "--bogus")),
+    *(
+        Row(f"update {option} {value!r}", line, verb="update", id="{id}", words=(option, value, "{id}"))
+        for option, value, line in (
+            ("--memory", "lots", "invalid value for memory: lots: invalid size"),
+            ("--memory", "1k", "cannot set memory"),
+            ("--memory-swap", "-7", "invalid value for memory-swap"),
+            ("--cpu-share", "-1", "invalid value for cpu-share"),
+            ("--cpu-share", "1", "linux.resources.cpu.shares"),
+            ("--cpu-quota", "5", "cannot set cpu"),
+            ("--cpu-period", "9" * 25, "invalid value for cpu-period"),
+            ("--cpuset-cpus", "a-b", "cannot set cpuset.cpus to 'a-b'"),
+            ("--cpuset-cpus", "4096", "cannot set cpuset.cpus to '4096'"),
+            ("--cpuset-mems", "512", "cannot set cpuset.mems to '512'"),
+            ("--cpu-idle", "2", "cannot set cpu.idle to '2'"),
+            ("--blkio-weight", "70000", r"resources: blockIO.weight: 70000 is not in the range"),
+            ("--pids-limit", "1.5", "invalid value for pids-limit"),
+            ("--l3-cache-schema", "L3:0=f", "without linux.intelRdt"),
+            ("--mem-bw-schema", "MB:0=9", "without linux.intelRdt"),
+            ("--resources", "/nonexistent", f"/nonexistent: {NO_FILE}"),
+            ("--resources", "/etc", "not a regular file"),
+            ("--resources", "-", "stdin:1:1"),
+            ("--bogus", "1", "flag provided but not defined: -bogus"),
+        )
+    ),
+    Row("events every 0 s", "must be greater than 0", verb="events", words=("--interval", "0s", "{id}"), id="{id}"),
+    Row("events every x", 'invalid value "x"', verb="events", words=("--interval", "x", "{id}"), id="{id}"),
+    Row("features of something", "requires exactly 0 argument", verb="features", id="x"),
+    Row("validate of an id", "requires exactly 0 argument", verb="validate", id="x"),
+    Row("doctor of an id", "requires exactly 0 argument", verb="doctor", id="x"),
+    Row("list as xml", "invalid format option: xml", verb="list", words=("--format", "xml"), id="{id}"),
+    Row("checkpoint", "checkpoint is not supported", verb="checkpoint", id="{id}"),
+    Row("restore", "restore is not supported", verb="restore", id="{id}"),
     Row("unknown command", "No help topic for 'frobnicate'", verb="frobnicate", id="{id}", code=3),
 ]

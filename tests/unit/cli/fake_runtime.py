@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from corelaunch.errors import ContainerNotFound, CorelaunchError
+from corelaunch.plugins.registry import Registry
+from corelaunch.state.ledger import Ledger
+from corelaunch.statistics import Statistics
 from corelaunch.trace import Trace
 
 STATE = {
@@ -42,11 +46,25 @@ class FakeContainer:
     def __init__(self, runtime: FakeRuntime, container_id: str) -> None:
         self.runtime = runtime
         self.id = container_id
-        self.bundle = "/bundles/one"
+        self.bundle = runtime.bundle
         self.owner_uid = 0
+        self.ledger = Ledger()
 
     def state(self) -> dict[str, Any]:
         return {**STATE, "id": self.id, **self.runtime.more_state}
+
+    def processes(self) -> list[int]:
+        self.runtime.note("processes", self.id)
+        return [42, 43]
+
+    def stats(self) -> Statistics:
+        self.runtime.note("stats", self.id)
+        return Statistics()
+
+    def watch(self, interval: float) -> Iterator[Statistics | None]:
+        self.runtime.note("watch", self.id, interval)
+        yield Statistics()
+        yield None
 
     def __getattr__(self, name: str) -> Any:
         def note(*arguments: Any, **keywords: Any) -> Any:
@@ -68,6 +86,8 @@ class FakeRuntime:
         self.more_state: dict[str, Any] = {}
         self.broken: list[tuple[str, CorelaunchError]] = []
         self.trace = Trace()
+        self.registry = Registry([])
+        self.bundle = "/bundles/one"
 
     def __call__(self, root: str, **settings: Any) -> FakeRuntime:
         self.made_with = {"root": root, **settings}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from corelaunch.cli.list import age, readable
 from corelaunch.cli.main import COMMANDS
 from corelaunch.errors import ConfigError, CorelaunchError
 
@@ -146,6 +147,30 @@ def test_an_empty_list_is_a_header_null_or_nothing(cli: Cli) -> None:
     assert cli("list").out == "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
     assert cli("list", "-f", "json").out == "null\n"
     assert cli("list", "-q").out == ""
+
+
+def test_json_of_our_own_is_an_array_also_when_it_is_empty(cli: Cli) -> None:
+    assert cli("list", "--json").out == "[]\n"
+    assert [one["id"] for one in json.loads(cli("list", "--json", runtime=FakeRuntime("one")).out)] == ["one"]
+    assert json.loads(cli("ps", "--json", "one", runtime=FakeRuntime("one")).out) == [42, 43]
+
+
+def test_on_a_terminal_the_table_is_for_people() -> None:
+    created = "2026-01-02T03:04:05.000000006Z"
+    now = 1767323045.0  # the same moment
+    states = [{**STATE, "id": "a-longer-name", "created": created}, {**STATE, "pid": 0, "status": "stopped"}]
+    lines = readable(states, now + 7300).splitlines()
+    assert lines[0].split() == ["ID", "STATUS", "PID", "AGE", "OWNER", "BUNDLE"]
+    assert lines[1].split() == ["a-longer-name", "running", "42", "2h", "/bundles/one"]
+    assert lines[2].split()[:3] == ["one", "stopped", "-"]
+
+
+@pytest.mark.parametrize(
+    ("later", "text"), [(0, "0s"), (-5, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (86400, "24h"), (2e6, "23d")]
+)
+def test_ages_are_short(later: float, text: str) -> None:
+    assert age("2026-01-02T03:04:05.000000006Z", 1767323045 + later) == text
+    assert age("", 0) == "-"
 
 
 def test_a_broken_container_is_a_line_on_stderr_and_the_list_goes_on(cli: Cli) -> None:
