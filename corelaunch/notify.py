@@ -28,7 +28,6 @@ _DATAGRAM_LIMIT = 4096
 #: How long the service manager may take for one message, and to say that it has taken all of them (runc's).
 _SEND_SECONDS = 5.0
 _BARRIER_SECONDS = 30.0
-_PATH = getattr(os, "O_PATH", 0o10000000)
 
 
 def check_address(address: str) -> str:
@@ -243,7 +242,7 @@ class NotifySocket:
 
 def _open_to_all(directory: int) -> None:
     """Let every user of the container send. By a descriptor of the socket itself, and never through a link."""
-    fd = os.open(SOCKET, _PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    fd = os.open(SOCKET, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
             raise FileExistsError(17, "File exists", SOCKET)

@@ -7,7 +7,7 @@ from _signal import SIGKILL
 
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.stdio import ERROR_FIFO, START_FIFO
-from .errors import CorelaunchError, KernelError, WrongStatus
+from .errors import ChildError, CorelaunchError, KernelError, WrongStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: From the byte on the start FIFO to execve there is next to nothing to do.
 EXECUTE_SECONDS = 60.0
+#: From its last words to its end there is less.
+END_SECONDS = 10.0
 
 
 def start(runtime: Runtime, container: Container, book: Book, notify: NotifySocket | None) -> None:
@@ -45,7 +47,11 @@ def _open_gate(container: Container, book: Book) -> None:
         os.write(gate, b"s")
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
         book.record("status", status="started")
-        hear(container.id, errors)
+        try:
+            hear(container.id, errors)
+        except (ChildError, WrongStatus):
+            _await_end(container)
+            raise
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
         raise KernelError.of(
@@ -55,6 +61,16 @@ def _open_gate(container: Container, book: Book) -> None:
         for fd in (errors, gate):
             if fd >= 0:
                 os.close(fd)
+
+
+def _await_end(container: Container) -> None:
+    """Wait for an init that has said its last words: whoever looks next is to see "stopped", not its last moment."""
+    from .kernel import pidfd
+
+    try:
+        pidfd.poll_exit(container.process.pidfd, END_SECONDS)
+    except WrongStatus:
+        return  # it is gone already
 
 
 def hear(container_id: str, errors: int) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from corelaunch.cli.main import main
+from corelaunch.kernel import native
 
 from .fake_runtime import FakeRuntime
 
@@ -26,8 +27,9 @@ class Cli(Protocol):
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
-    """The command line in this process; what it writes to descriptors 1 and 2 is captured."""
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line in this process, which does not become a subreaper; what it writes to 1 and 2 is captured."""
+    monkeypatch.setattr(native, "become_subreaper", lambda: None)
 
     def run(*words: str, runtime: FakeRuntime | None = None, program: str = "corelaunch") -> Outcome:
         code = main(words, program, make_runtime=runtime or FakeRuntime())  # type: ignore[arg-type]
