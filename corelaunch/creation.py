@@ -20,6 +20,7 @@ from .state.ledger import Ledger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bootstrap.stdio import ProcessIO
+    from .plan import Plan
     from .preparation import Prepared
     from .runtime import Runtime
 
@@ -130,6 +131,7 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         owner_uid=os.geteuid(),
         namespaces=prepared.plan.new_namespaces,
         joined=prepared.plan.joined,
+        **_hook_time(prepared.plan),
         keyring=prepared.keyring,
         cgroup_mode=prepared.backends.cgroup_mode,
         call_seconds=runtime.guard.seconds,
@@ -150,6 +152,12 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
             backend.owner, backend.kind, backend.name, backend.distribution, backend.placement, plain=plain
         )
     return book
+
+
+def _hook_time(plan: Plan) -> dict[str, int]:
+    """What ``start``, which has no plan, must know of the hooks that run behind its gate."""
+    seconds = plan.hook_seconds()[1]
+    return {"start_hook_seconds": seconds} if seconds else {}
 
 
 def _save_state(book: Book, process: InitProcess) -> None:

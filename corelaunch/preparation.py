@@ -142,6 +142,7 @@ def prepare(
         unprivileged=user,
         nested=nested,
         set_groups=not denies_setgroups(config),
+        hook_state=_hook_state(container_id, bundle.path, config),
     )
     if plugins:
         plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
@@ -165,6 +166,14 @@ def _with_annotation(
 
     more, notes = permitted(annotation, types)
     return [*networks, *more], notes
+
+
+def _hook_state(container_id: str, bundle: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The OCI state as far as it is known, for hooks that the init runs."""
+    state = {"ociVersion": config.get("ociVersion") or "1.0.0", "id": container_id, "bundle": bundle}
+    if config.get("annotations"):
+        state["annotations"] = config["annotations"]
+    return state
 
 
 def denies_setgroups(config: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from _signal import SIGKILL
 
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.stdio import ERROR_FIFO, START_FIFO
-from .errors import ChildError, CorelaunchError, KernelError, WrongStatus
+from .errors import ChildError, CorelaunchError, HookError, KernelError, WrongStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .state.book import Book
 
-#: From the byte on the start FIFO to execve there is next to nothing to do.
+#: From the byte on the start FIFO to execve there is next to nothing to do but for the startContainer hooks.
 EXECUTE_SECONDS = 60.0
 #: From its last words to its end there is less.
 END_SECONDS = 10.0
@@ -48,8 +48,8 @@ def _open_gate(container: Container, book: Book) -> None:
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
         book.record("status", status="started")
         try:
-            hear(container.id, errors)
-        except (ChildError, WrongStatus):
+            hear(container.id, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
+        except (ChildError, HookError, WrongStatus):
             _await_end(container)
             raise
     except OSError as error:
@@ -73,14 +73,14 @@ def _await_end(container: Container) -> None:
         return  # it is gone already
 
 
-def hear(container_id: str, errors: int) -> None:
-    """Hear from the error FIFO how the execve went that the open gate led to.
+def hear(container_id: str, errors: int, seconds: float = EXECUTE_SECONDS) -> None:
+    """Hear from the error FIFO how the startContainer hooks and the execve went that the open gate led to.
 
     Raises:
-        ChildError: it failed.
+        HookError, ChildError: one of them failed.
         WrongStatus: the init did not get that far.
     """
-    if not check_executed(read_to_end(errors, EXECUTE_SECONDS), gated=True):
+    if not check_executed(read_to_end(errors, seconds), gated=True):
         raise WrongStatus(
             "cannot start a container that has stopped", where=container_id, why="its init died at the start gate"
         )

@@ -23,7 +23,7 @@
 #define T2 TEXT(2)
 #define T3 TEXT(3)
 
-enum payload { NOTHING, OPTION_LIST, EXEC_LISTS, GROUPS, FILTER, SCHED_ATTR, NODE_MASK };
+enum payload { NOTHING, OPTION_LIST, EXEC_LISTS, HOOK_LISTS, GROUPS, FILTER, SCHED_ATTR, NODE_MASK };
 
 struct shape {
     uint8_t when;
@@ -85,6 +85,7 @@ static const struct shape SHAPES[CL_OP_LAST] = {
     [CL_OP_CLOSE_FDS] =        {FINAL | GATED, 0,        0,        1,    NOTHING,     0},
     [CL_OP_END_SYNC] =         {FINAL,         0,        0,        1,    NOTHING,     0},
     [CL_OP_WAIT_START] =       {GATED,         0,        0,        1,    NOTHING,     0},
+    [CL_OP_HOOK] =             {BUILD | GATED, T0 | T2 | T3, T1,  0,    HOOK_LISTS,  0},
     [CL_OP_EXEC] =             {GATED,         T0,       T1,       1,    EXEC_LISTS,  CL_FLAG_HOME},
 };
 
@@ -123,6 +124,10 @@ static const char *check_payload(const struct plan *plan, const struct cl_record
         return size ? "an operation carries data that it has no use for" : NULL;
     case OPTION_LIST:
         return size || !list_fits(plan, record->text[3], record->number[2]) ? "a list runs out of the pool" : NULL;
+    case HOOK_LISTS:
+        if (record->number[0] < 3 || !record->number[2] || record->number[2] > CL_HOOK_SECONDS)
+            return "a hook lacks its path, or has no good time-out";
+        __attribute__((fallthrough));
     case EXEC_LISTS:
         if (size || !record->number[0] || !list_fits(plan, record->text[0], record->number[0]) ||
             !list_fits(plan, record->text[1], record->number[1]))
@@ -159,7 +164,7 @@ static const char *check_texts(const struct plan *plan, const struct cl_record *
             return "an operation carries a text that it has no use for";
         if (required && !offset)
             return "an operation lacks a text";
-        bool is_list = shape->payload == EXEC_LISTS || (shape->payload == OPTION_LIST && i == 3);
+        bool is_list = shape->payload == EXEC_LISTS || shape->payload == HOOK_LISTS || (shape->payload == OPTION_LIST && i == 3);
         if (is_list || (blob && i == 0))
             continue;
         if (required && !plan->pool[offset])
@@ -227,6 +232,8 @@ static const char *check_held(const struct cl_record *record, bool *held)
 static const char *check_order(const struct cl_record *record, const struct shape *shape, uint64_t seen, bool last)
 {
     if (!(shape->when & phase(seen)))
+        return "an operation comes at the wrong point";
+    if (record->code == CL_OP_HOOK && !is_point(seen, phase(seen) == GATED ? CL_OP_WAIT_START : CL_OP_HOOKS_POINT))
         return "an operation comes at the wrong point";
     if (shape->once && is_point(seen, record->code))
         return "an operation comes twice";

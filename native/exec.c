@@ -17,7 +17,7 @@ static const struct cl_record *exec_record(const struct init *init)
 }
 
 /* Fills `vector` with the strings of a list; returns its end, where the terminator belongs. */
-static char **fill_vector(char **vector, const char *list, uint64_t count)
+char **fill_vector(char **vector, const char *list, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++, list += strlen(list) + 1)
         *vector++ = (char *)(uintptr_t)list;

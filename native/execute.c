@@ -54,6 +54,7 @@ static operation_function *const OPERATIONS[CL_OP_LAST] = {
     [CL_OP_CLOSE_FDS] = op_close_fds,
     [CL_OP_END_SYNC] = op_end_sync,
     [CL_OP_WAIT_START] = op_wait_start,
+    [CL_OP_HOOK] = op_hook,
     [CL_OP_EXEC] = op_exec,
 };
 

@@ -136,6 +136,7 @@ void write_own_proc(struct init *init, const char *name, const char *value);
 
 /* exec.c */
 void close_inherited(struct init *init);
+char **fill_vector(char **vector, const char *list, uint64_t count);
 
 
 /* passwd.c: home directory of uid in the text of a passwd file; false if there is none. */
@@ -150,6 +151,6 @@ operation_function op_keyring, op_loopback, op_host_propagation, op_rootfs, op_m
     op_console, op_remount, op_umask, op_hostname, op_domainname, op_sysctl, op_readonly_path, op_mask_path,
     op_no_new_privs, op_scheduler, op_io_priority, op_personality, op_memory_policy, op_ready_point, op_exec_label,
     op_seccomp, op_cap_bounding, op_chdir, op_user, op_caps, op_cap_ambient, op_find_executable, op_close_fds,
-    op_end_sync, op_wait_start, op_exec;
+    op_end_sync, op_wait_start, op_hook, op_exec;
 
 #endif

@@ -14,6 +14,7 @@
 #define CL_PLAN_LIMIT 16777216
 #define CL_PLAN_OPERATIONS 65536
 #define CL_JOIN_LIMIT 8
+#define CL_HOOK_SECONDS 2147482
 #define CL_ERROR_PATH 1024
 #define CL_ERROR_TEXT 1024
 #define CL_SYNC_FD_ARGUMENT 1
@@ -226,5 +227,6 @@ enum cl_operation {
     CL_OP_END_SYNC = 40,
     CL_OP_WAIT_START = 41,       /* blocks until a byte comes over the start FIFO */
     CL_OP_EXEC = 42,             /* text0 arguments (list), number0 count, text1 environment (list), number1 count, number2 1: LISTEN_PID is added (our pid: sd_listen_fds(3)) */
-    CL_OP_LAST = 43
+    CL_OP_HOOK = 43,             /* text0 list: JSON path, path, arguments; number0 its count. text1 environment (list), number1 count, number2 time-out in seconds, text2 and text3 the state before and after the pid. Comes between HOOKS_POINT and PIVOT (createContainer: cwd is the root filesystem) or after WAIT_START (startContainer) */
+    CL_OP_LAST = 44
 };

@@ -6,7 +6,7 @@ import os
 import time
 from struct import calcsize, unpack, unpack_from
 
-from ..errors import ChildError, DeadlineExceeded, ProtocolError, one_line
+from ..errors import ChildError, DeadlineExceeded, HookError, ProtocolError, one_line
 from ..kernel import native
 from ..kernel.native import lib
 from .sync import MESSAGES, NAMES
@@ -52,6 +52,8 @@ class Channel:
         self._log = log
         self._seconds = seconds
         self._excused = excused
+        #: Seconds on top of that: for what has a deadline of its own, which the child keeps.
+        self.extra = 0
         self._sent = 0
         self._received = 0
 
@@ -76,7 +78,7 @@ class Channel:
             ProtocolError: it said what it may not say here.
             DeadlineExceeded: it said nothing for too long.
         """
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self._seconds + self.extra
         while True:
             message = self._next(deadline)
             if message is None:
@@ -123,7 +125,7 @@ class Channel:
             raise DeadlineExceeded(
                 "the child does not answer",
                 where=f"phase {self.machine.phase!r}",
-                why=f"nothing came for {self._seconds:g} s",
+                why=f"nothing came for {self._seconds + self.extra:g} s",
             ) from None
         except ConnectionResetError:
             return None
@@ -139,7 +141,7 @@ class Channel:
             )
         return self.machine.accept(message.type, len(message.fds))
 
-    def _explained(self, error: ChildError | ProtocolError) -> ChildError | ProtocolError:
+    def _explained(self, error: ChildError | HookError | ProtocolError) -> ChildError | HookError | ProtocolError:
         if self.machine.in_user_namespace and isinstance(error, ChildError) and error.errno:
             from .refusals import hint
 
@@ -154,7 +156,7 @@ class Channel:
         self._log(_LEVELS.get(level, "warning"), one_line(prefix + _text(text), 1024))
 
 
-def child_error(payload: bytes) -> ChildError | ProtocolError:
+def child_error(payload: bytes) -> ChildError | HookError | ProtocolError:
     """The error that a cl_error (sync socket or error FIFO) describes; nothing in it is trusted beyond its size."""
     if len(payload) != calcsize(_ERROR) or unpack_from("=I", payload)[0] != lib.CL_MESSAGE_MAGIC:
         return ProtocolError("malformed message from the child", where="ERROR")
@@ -167,6 +169,10 @@ def child_error(payload: bytes) -> ChildError | ProtocolError:
         return ChildError(
             what, why=_strerror(number), errno=number, stage=stage, operation=name, operation_index=index
         )
+    if operation == lib.CL_OP_HOOK:
+        where, _, why = what.partition(": ")
+        reason = f": {_strerror(number)}" if number else ""
+        return HookError(f"hook {one_line(_text(path), 1024)} failed", where=where, why=why + reason, errno=number)
     return ChildError(
         f"{name}: {what}" if what != name else name,
         where=one_line(_text(path), 1024),

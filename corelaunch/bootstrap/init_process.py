@@ -52,10 +52,12 @@ class InitProcess(ParentProcess):
     def leave_hooks_point(self) -> None:
         """Let it go on: createContainer, pivot_root, masks, identity."""
         self.channel.send("HOOKS_DONE")
+        self.channel.extra = self.plan.hook_seconds()[0]
 
     def reach_ready_point(self) -> None:
         """Serve the child until everything up to READY is done."""
         self.serve("READY")
+        self.channel.extra = 0
 
     def leave_ready_point(self) -> None:
         """Let it go on to its start gate, and wait for the end of sync: from there on it waits for ``start``."""

@@ -179,5 +179,6 @@ _DESCRIPTIONS: dict[int, Callable[[Operation], str]] = {
     lib.CL_OP_CLOSE_FDS: lambda o: f"close descriptors from {o.number(0)} at execve",
     lib.CL_OP_END_SYNC: lambda _: "end the conversation with the parent",
     lib.CL_OP_WAIT_START: lambda _: "wait for start",
+    lib.CL_OP_HOOK: lambda o: f"run {' '.join(o.texts_at(0)[:2])} for at most {o.number(2)} s",
     lib.CL_OP_EXEC: _exec,
 }

@@ -49,6 +49,7 @@ def init_plan(
     unprivileged: bool = False,
     nested: bool = False,
     set_groups: bool = True,
+    hook_state: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan the init of a container.
 
@@ -69,6 +70,7 @@ def init_plan(
         kcore: the kernel has /proc/kcore; None: looked up.
         unprivileged: the parent is an ordinary user, who can hand in no mount sources.
         nested: the parent is in a user namespace itself.
+        hook_state: the OCI state, without status and pid, for the hooks that run inside; None: none are run.
         set_groups: supplementary groups may be set; False where the new user namespace denies setgroups(2).
 
     Raises:
@@ -97,6 +99,9 @@ def init_plan(
         operations.append(Operation(lib.CL_OP_LOOPBACK))
     operations += _root(linux, rootfs, facts) if own_mounts else [_root_in_our_mounts(rootfs)]
     operations += mounts.operations
+    create_hooks, start_hooks = _hooks(config, hook_state)
+    operations.append(Operation(lib.CL_OP_HOOKS_POINT))
+    operations += create_hooks
     operations += _into_root(config, no_pivot, own_mounts)
     if terminal:
         operations.append(console(console_size, bind=own_mounts))
@@ -110,6 +115,7 @@ def init_plan(
         preserve_fds=preserve_fds,
         wait_start=wait_start,
         listen_fds=listen_fds,
+        start_hooks=start_hooks,
     )
     own_user = bool(new & CLONE_NEWUSER)
     return Plan(
@@ -146,8 +152,21 @@ def _root_in_our_mounts(rootfs: str) -> Operation:
     return Operation(lib.CL_OP_ROOTFS, rootfs, flags=lib.CL_FLAG_CHROOT)
 
 
+def _hooks(
+    config: Mapping[str, Any], state: Mapping[str, Any] | None
+) -> tuple[Sequence[Operation], Sequence[Operation]]:
+    hooks: Mapping[str, Any] = config.get("hooks") or {}
+    if state is None or not (hooks.get("createContainer") or hooks.get("startContainer")):
+        return (), ()
+    from .hooks import hook_operations
+
+    return (
+        tuple(hook_operations("createContainer", hooks, state)),
+        tuple(hook_operations("startContainer", hooks, state)),
+    )
+
+
 def _into_root(config: Mapping[str, Any], no_pivot: bool, own_mounts: bool) -> Iterator[Operation]:
-    yield Operation(lib.CL_OP_HOOKS_POINT)
     flags = lib.CL_FLAG_NO_PIVOT if no_pivot else 0
     yield Operation(lib.CL_OP_PIVOT, flags=flags if own_mounts else lib.CL_FLAG_CHROOT)
     propagation = PROPAGATION.get((config.get("linux") or {}).get("rootfsPropagation") or "", 0)

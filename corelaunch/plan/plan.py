@@ -44,6 +44,14 @@ class Plan(Record):
     #: (file below /proc/PID, content): the maps that the user namespace that is joined must have.
     joined_maps: Sequence[tuple[str, str]] = ()
 
+    def hook_seconds(self) -> tuple[int, int]:
+        """How long the hooks inside may take together: those of create, and those of start."""
+        if not any(operation.code == lib.CL_OP_HOOK for operation in self.operations):
+            return 0, 0
+        from .hooks import seconds_of
+
+        return seconds_of(self.operations)
+
     @property
     def joined(self) -> int:
         """CLONE_NEW* bits of the namespaces that are joined by path."""

@@ -18,7 +18,7 @@ from .operation import Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 _DEFAULT_UMASK = 0o022
@@ -57,6 +57,7 @@ def from_ready(
     preserve_fds: int,
     wait_start: bool,
     listen_fds: int = 0,
+    start_hooks: Sequence[Operation] = (),
 ) -> Iterator[Operation]:
     """From READY to EXEC.
 
@@ -67,6 +68,7 @@ def from_ready(
         set_groups: whether supplementary groups may be set (not where setgroups is "deny").
         preserve_fds: how many descriptors from 3 upward stay open.
         wait_start: whether ``start`` is waited for.
+        start_hooks: what is run between ``start`` and EXEC.
         listen_fds: how many of ``preserve_fds`` are sockets to accept from, as sd_listen_fds(3) finds them.
     """
     yield Operation(lib.CL_OP_READY_POINT)
@@ -97,6 +99,7 @@ def from_ready(
     yield Operation(lib.CL_OP_END_SYNC)
     if wait_start:
         yield Operation(lib.CL_OP_WAIT_START)
+        yield from start_hooks
     yield Operation(
         lib.CL_OP_EXEC,
         arguments,

@@ -19,12 +19,6 @@ def _environment(entries: Any, where: Where, findings: Findings) -> None:
                 findings.refuse((where, index), f"{entry!r} is not of the form NAME=value")
 
 
-def _inside(value: Any, where: Where, findings: Findings) -> None:
-    _HOOKS(value, where, findings)
-    if value:
-        findings.unsupported(where, "hooks that run inside the container come with a later release", "leave them out")
-
-
 _HOOKS = array(
     table({"path": absolute, "args": strings, "env": _environment, "timeout": integer(1, I64)}, required=("path",))
 )
@@ -34,8 +28,8 @@ check = table(
     {
         "prestart": _HOOKS,
         "createRuntime": _HOOKS,
-        "createContainer": _inside,
-        "startContainer": _inside,
+        "createContainer": _HOOKS,
+        "startContainer": _HOOKS,
         "poststart": _HOOKS,
         "poststop": _HOOKS,
     }

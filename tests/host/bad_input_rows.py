@@ -359,6 +359,32 @@ ROWS = [
         f"hooks.createRuntime.*{NO_FILE}",
         put("hooks.createRuntime", [{"path": "/nonexistent/hook"}]),
     ),
+    Row(
+        "missing hook inside the container",
+        rf"hook /nonexistent/hook failed: hooks\.createContainer\[0\]: cannot be executed: {NO_FILE}",
+        put("hooks.createContainer", [{"path": "/nonexistent/hook"}]),
+    ),
+    Row(
+        "failing hook inside the container",
+        r"hook /bin/sh failed: hooks\.createContainer\[0\]: exit status 3, output: no\\nway",
+        hook("createContainer", "echo no; echo way; exit 3"),
+    ),
+    Row(
+        "hook inside the container out of time",
+        r"hook /bin/sh failed: hooks\.createContainer\[0\]: timed out, seconds: 1",
+        hook("createContainer", "sleep 60", timeout=1),
+    ),
+    Row(
+        "failing hook of start",
+        r"hook /bin/sh failed: hooks\.startContainer\[0\]: exit status 3, output: no",
+        hook("startContainer", "echo no; exit 3"),
+        verb="run",
+    ),
+    Row(
+        "hook inside the container with a bad time-out",
+        r"hooks\.startContainer\[0\]\.timeout",
+        put("hooks.startContainer", [{"path": "/x", "timeout": 0}]),
+    ),
     Row("relative hook path", r"hooks\.prestart\[0\]\.path", put("hooks.prestart", [{"path": "hook"}])),
     Row("hook timeout that is not positive", r"hooks\.prestart\[0\]\.timeout", hook("prestart", "true", timeout=0)),
     Row(

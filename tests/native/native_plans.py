@@ -113,6 +113,27 @@ def device_directory() -> list[Operation]:
     ]
 
 
+def hook(
+    where: str,
+    path: str,
+    arguments: Sequence[str],
+    environment: Sequence[str] = (),
+    *,
+    state: tuple[str, str] = ('{"pid": ', "}"),
+    seconds: int = 20,
+) -> Operation:
+    """A HOOK."""
+    words = [where, path, *arguments]
+    return Operation(
+        "HOOK",
+        "",
+        "",
+        *state,
+        numbers=(len(words), len(environment), seconds),
+        lists={0: words, 1: environment},
+    )
+
+
 def root(path: str, *, propagation: int = MS_SLAVE | MS_REC, flags: Sequence[str] = ()) -> list[Operation]:
     """The root filesystem, and nothing in it."""
     return [Operation("HOST_PROPAGATION", numbers=(propagation,)), Operation("ROOTFS", path, flags=flags)]

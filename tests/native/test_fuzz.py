@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from native_launch import USUAL, ChildFailed, EndOfSync, Launch
-from native_plans import RDONLY, Operation, bind, device_directory, encode, finish, mount, proc_and_sys, root
+from native_plans import RDONLY, Operation, bind, device_directory, encode, finish, hook, mount, proc_and_sys, root
 from native_protocol import BOOTSTRAP, MESSAGE, NUMBERS, PLAN_MESSAGE
 
 FUZZ = Path(__file__).resolve().parents[2] / "native" / "fuzz"
@@ -42,6 +42,7 @@ def plans() -> dict[str, list[Operation]]:
             flags=["RECURSIVE", "FROM_PARENT"],
         ),
         Operation("HOOKS_POINT"),
+        hook("hooks.createContainer[0]", "/bin/true", ["true", "x"], ["A=b"]),
         Operation("PIVOT"),
         Operation("ROOT_PROPAGATION", numbers=(1 << 18,)),
         Operation("REOPEN_NULL"),
@@ -71,8 +72,9 @@ def plans() -> dict[str, list[Operation]]:
         Operation("CAPS", numbers=(1, 1, 0)),
         Operation("CAP_AMBIENT", numbers=(1,)),
     ]
+    late = [hook("hooks.startContainer[0]", "/bin/true", ["true"]), hook("hooks.startContainer[1]", "/x", ["y"])]
     return {
-        "everything": [*settings, *finish(["sh", "-c", ""], gate=True, identity=identity)],
+        "everything": [*settings, *finish(["sh", "-c", ""], gate=True, identity=identity, late=late)],
         "setns": finish(["true"], identity=identity),
         "small": [*start, Operation("PIVOT", flags=["NO_PIVOT"]), *finish(["true"])],
         "mounts": [

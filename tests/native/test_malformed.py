@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from native_launch import USUAL, ChildFailed
-from native_plans import Operation, bind, encode, finish, mount, proc_and_sys, root
+from native_plans import Operation, bind, encode, finish, hook, mount, proc_and_sys, root
 from native_protocol import BOOTSTRAP, NUMBERS, PLAN, PLAN_MESSAGE, RECORD
 
 
@@ -154,6 +154,14 @@ ATTACH = Operation("ATTACH", "", "", "/dev")
 FIRST = [*root("/nonexistent")]
 PIVOT = Operation("PIVOT")
 END = finish(["true"])
+HOOK = hook("hooks.startContainer[0]", "/x", ["x"])
+HOOK_LISTS = {"lists": {0: ["w", "/x", "x"], 2: ["{"], 3: ["}"]}}
+
+
+def after_gate(one: Operation) -> list[Operation]:
+    return [*FIRST, PIVOT, *finish(["true"], gate=True, late=[one])]
+
+
 BROKEN_ORDERS = {
     "nothing to execute": ([*FIRST, PIVOT, *END[:-1]], "does not end with exec"),
     "exec twice": ([*FIRST, PIVOT, *END, END[-1]], "does not end with exec"),
@@ -198,6 +206,14 @@ BROKEN_ORDERS = {
     "two propagations": ([Operation("HOST_PROPAGATION", numbers=(3 << 18,)), FIRST[1], PIVOT, *END], "not one type"),
     "propagation unknown": ([*FIRST, mount("tmpfs", "/x", propagation=1), PIVOT, *END], "not one type"),
     "listening pid twice": ([*FIRST, PIVOT, *finish(["true"], listen_pid=2)], "neither 0 nor 1"),
+    "hook before the mounts are done": ([*FIRST, HOOK, Operation("HOOKS_POINT"), PIVOT, *END], "wrong point"),
+    "hook after the pivot": ([*FIRST, Operation("HOOKS_POINT"), PIVOT, HOOK, *END], "wrong point"),
+    "hook before the gate": ([*FIRST, PIVOT, *finish(["true"], late=[HOOK])], "wrong point"),
+    "hook without arguments": (after_gate(Operation("HOOK", numbers=(2, 0, 1), **HOOK_LISTS)), "lacks its path"),
+    "hook without time": (after_gate(Operation("HOOK", numbers=(3, 0, 0), **HOOK_LISTS)), "no good time-out"),
+    "hook with endless time": (after_gate(Operation("HOOK", numbers=(3, 0, 2**31), **HOOK_LISTS)), "no good time-out"),
+    "hook with too many words": (after_gate(Operation("HOOK", numbers=(9999, 0, 1), **HOOK_LISTS)), "list runs"),
+    "hook without state": (after_gate(hook("w", "/x", ["x"], state=("", "}"))), "lacks a text"),
     "closing the streams": ([*FIRST, PIVOT, *finish(["true"], close_from=0)], "standard streams"),
     "long path": ([*FIRST, mount("tmpfs", "/" + "x" * 5000), PIVOT, *END], "too long"),
 }

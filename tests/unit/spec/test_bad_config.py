@@ -339,8 +339,6 @@ def test_parts_that_contradict_each_other_are_refused(
 
 
 LATER = [
-    ("hooks.createContainer", [{"path": "/x"}], "hooks.createContainer", "hooks that run inside the container"),
-    ("hooks.startContainer", [{"path": "/x"}], "hooks.startContainer", "hooks that run inside the container"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY"),
     (
         "linux.seccomp",
