@@ -114,6 +114,16 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         teardown.remove_directory(directory)
         raise
     book = Book(prepared.container_id, directory, journal, Ledger())
+    try:
+        _write_down(book, runtime, prepared)
+    except BaseException:  # a record that is too large, a full disk
+        book.close()
+        teardown.remove_directory(directory)
+        raise
+    return book
+
+
+def _write_down(book: Book, runtime: Runtime, prepared: Prepared) -> None:
     hooks = prepared.config.get("hooks") or {}
     book.record(
         "begin",
@@ -151,7 +161,6 @@ def _begin(runtime: Runtime, prepared: Prepared) -> Book:
         book.place(
             backend.owner, backend.kind, backend.name, backend.distribution, backend.placement, plain=plain
         )
-    return book
 
 
 def _hook_time(plan: Plan) -> dict[str, int]:

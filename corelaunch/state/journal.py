@@ -69,10 +69,21 @@ class Journal:
         return cls(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW), path)
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-        """Write records in one write(2); returns, after the kernel has them, where they begin and end."""
+        """Write records in one write(2); returns, after the kernel has them, where they begin and end.
+
+        Raises:
+            StateError: one is so large that no reader would take it; nothing was written.
+        """
         frames = b""
         for record in records:
             payload = jsontext.dumps(record).encode()
+            if len(payload) > _PAYLOAD_LIMIT:
+                raise StateError(
+                    "cannot write the journal",
+                    where=self.path,
+                    why=f"the record {record['record']!r} has {len(payload)} bytes, more than {_PAYLOAD_LIMIT}",
+                    hint="annotations, hooks or resources are too large",
+                )
             frames += MARK + pack("<II", len(payload), crc32(payload)) + payload
         size = os.write(self.fd, frames)
         end = os.lseek(self.fd, 0, os.SEEK_CUR)  # O_APPEND moves the descriptor's position to the end of the write

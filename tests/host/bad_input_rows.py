@@ -460,6 +460,7 @@ ROWS = [
     ),
     Row("lifecycle plugin that is not installed", "nosuch", options=("--plugin", "nosuch")),
     Row("backend of a later release", "systemd", options=("--systemd-cgroup",)),
+    Row("annotations that no journal takes", "cannot write the journal", put("annotations", {"a": "x" * (1 << 20)})),
     # ids, files, options
     *(
         Row(f"bad id {one!r}", "invalid container ID format", id=one)
