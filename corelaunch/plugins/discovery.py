@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from ..errors import PluginError
 from ..hookspecs import GROUPS
@@ -58,6 +59,27 @@ def find(directories: Sequence[str]) -> list[EntryPoint]:
                 seen.add(key)
             found.extend(entries)
     return found
+
+
+def find_made_by(directories: Sequence[str], kind: str, name: str, label: str) -> EntryPoint | None:
+    """The entry point of a distribution whose label a journal holds, without a look at the others; else None.
+
+    Raises:
+        PluginError: see :func:`find`.
+    """
+    distribution, _, version = label.partition(" ")
+    metadata = f"{distribution.replace('-', '_')}-{version}.dist-info"
+    for directory in directories:
+        for entry in _read(os.path.join(directory, metadata), distribution, version):
+            if (entry.kind, entry.name) == (kind, name):
+                return entry
+    return None
+
+
+def plugin_directories() -> list[str]:
+    """The directories of ``sys.path`` without those of the standard library, where no distribution is installed."""
+    library = getattr(sys, "_stdlib_dir", "")
+    return [path for path in sys.path if path not in (library, f"{library}/lib-dynload") and path[-4:] != ".zip"]
 
 
 #: How a user namespace shows an owner that it does not map, as the real root (/proc/sys/kernel/overflowuid).

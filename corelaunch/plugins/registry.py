@@ -6,13 +6,12 @@ through pluggy; a test holds both to the same answer.
 
 from __future__ import annotations
 
-import sys
 from _thread import allocate_lock
 
 from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import FACTORIES
-from .discovery import EntryPoint, check_code, check_trusted, find
+from .discovery import EntryPoint, check_code, check_trusted, find, find_made_by, plugin_directories
 from .guard import Guard, Guarded
 
 TYPE_CHECKING = False
@@ -58,7 +57,7 @@ class Registry:
     def entries(self, kind: str = "") -> list[EntryPoint]:
         """Every installed plugin, or those of one kind; nothing is imported."""
         if self._entries is None:
-            self._entries = find(self._directories if self._directories is not None else sys.path)
+            self._entries = find(self._places())
         return [entry for entry in self._entries if not kind or entry.kind == kind]
 
     def names(self, kind: str) -> list[str]:
@@ -125,7 +124,14 @@ class Registry:
             self._failures[key] = error
             raise
 
+    def _places(self) -> Sequence[str]:
+        return self._directories if self._directories is not None else plugin_directories()
+
     def _entry(self, kind: str, name: str, made_by: str) -> EntryPoint:
+        if made_by and self._entries is None:
+            found = find_made_by(self._places(), kind, name, made_by)
+            if found is not None:
+                return found
         entries = [entry for entry in self.entries(kind) if entry.name == name]
         if len(entries) > 1:
             both = " and ".join(entry.label for entry in entries)

@@ -13,7 +13,7 @@ import pytest
 
 from corelaunch import api, hookspecs
 from corelaunch.errors import PluginError
-from corelaunch.plugins.discovery import find
+from corelaunch.plugins.discovery import find, plugin_directories
 from corelaunch.plugins.manager import load_through_pluggy
 from corelaunch.plugins.registry import Registry
 
@@ -50,6 +50,28 @@ def test_only_what_is_chosen_is_imported(install: Install) -> None:
 def test_both_dispatch_paths_give_the_same_backend(install: Install) -> None:
     registry = Registry([str(install("mine"))])
     assert load_through_pluggy(registry, "cgroup_manager", "mine") is registry.load("cgroup_manager", "mine")
+
+
+def test_a_plugin_whose_distribution_the_journal_names_is_found_without_a_look_at_the_others(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = install("mine")
+    (entry,) = Registry([str(site)]).entries("cgroup_manager")
+    monkeypatch.setattr("corelaunch.plugins.registry.find", lambda directories: pytest.fail("it looked"))
+    registry = Registry(["/nowhere", str(site)])
+    assert isinstance(registry.load("cgroup_manager", "mine", made_by=entry.label), api.CgroupManager)
+
+
+@pytest.mark.parametrize("label", ["mine 99", "mine", "other 1", "../mine 1", ""])
+def test_a_distribution_that_is_not_there_any_more_leaves_it_to_the_name(install: Install, label: str) -> None:
+    registry = Registry([str(install("mine"))])
+    assert isinstance(registry.load("cgroup_manager", "mine", made_by=label), api.CgroupManager)
+
+
+def test_no_directory_of_a_plugin_is_left_out() -> None:
+    places = plugin_directories()
+    assert {(e.kind, e.name) for e in find(places)} == {(e.kind, e.name) for e in find(sys.path)}
+    assert os.path.dirname(os.__file__) not in places
 
 
 def test_our_hookimpl_marks_as_pluggys_does() -> None:
