@@ -15,6 +15,7 @@ from .plan.init_plan import init_plan
 from .records import Record
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
+from .spec.id_mappings import is_root
 from .spec.namespaces import CLONE_NEWNET, CLONE_NEWPID, new_namespaces
 from .state.root import check_id
 
@@ -139,7 +140,7 @@ def prepare(
         preserve_fds=preserve_fds,
         listen_fds=listen_fds,
         bundle=bundle.path,
-        unprivileged=user,
+        root_is_user=user and is_root(config.get("linux") or {}, os.geteuid(), os.getegid()),
         nested=nested,
         set_groups=not denies_setgroups(config),
         hook_state=_hook_state(container_id, bundle.path, config),

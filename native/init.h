@@ -146,6 +146,9 @@ void fill_home(struct init *init, uint32_t uid);
 /* hook.c */
 _Noreturn void run_hook(int argc, char **argv);
 
+/* source.c */
+_Noreturn void run_source(void);
+
 operation_function op_keyring, op_loopback, op_host_propagation, op_rootfs, op_mount, op_bind, op_attach, op_node,
     op_directory, op_symlink, op_file, op_hooks_point, op_pivot, op_root_propagation, op_reopen_null, op_make_cwd,
     op_console, op_remount, op_umask, op_hostname, op_domainname, op_sysctl, op_readonly_path, op_mask_path,

@@ -1,7 +1,8 @@
 /*
  * corelaunch-init: the static program that the runtime starts in place of itself and that becomes the container's
  * process. `init`: hold the conversation of protocol.h on descriptor 3, execute the plan, exec the payload.
- * `hook`: wait for the gate on descriptor 3, then exec an OCI hook. Nobody calls it by hand.
+ * `hook`: wait for the gate on descriptor 3, then exec an OCI hook.
+ * `source`: clone mounts for a runtime that may not. Nobody calls it by hand.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -85,6 +86,8 @@ int main(int argc, char **argv)
     reset_signals();
     if (argc >= 4 && strcmp(argv[1], "hook") == 0)
         run_hook(argc, argv);
+    if (argc == 2 && strcmp(argv[1], "source") == 0)
+        run_source();
     if (argc >= 2 && argc <= 3 && strcmp(argv[1], "init") == 0)
         run_init(argc == 3 ? argv[2] : "corelaunch:init");
     static const char usage[] = "corelaunch-init is started by corelaunch, not by hand\n";

@@ -48,6 +48,7 @@ class InitProcess(ParentProcess):
     def reach_hooks_point(self) -> None:
         """Serve the child until its mounts are done and it waits for the hooks (limits, prestart, createRuntime)."""
         self.serve("HOOKS_REACHED")
+        self.end_sources()
 
     def leave_hooks_point(self) -> None:
         """Let it go on: createContainer, pivot_root, masks, identity."""

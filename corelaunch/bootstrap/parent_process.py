@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..plan import Plan
+    from .source_process import SourceProcess
     from .stdio import ProcessIO
 
 #: How long a child may take for one phase: mounts of a large config on a loaded machine take well under a second.
@@ -65,6 +66,7 @@ class ParentProcess:
         self._encoded = b""
         self._joins: tuple[int, ...] = ()
         self._join_fds: Sequence[int] = ()
+        self._sources: SourceProcess | None = None
 
     @property
     def channel(self) -> Channel:
@@ -251,11 +253,18 @@ class ParentProcess:
         if self.handle is None and self.stage0 is not None:
             self._reap_unknown_stage2()
 
+    def end_sources(self) -> None:
+        """End the source process, if there was need of one: every mount is made."""
+        if self._sources is not None:
+            self._sources.close()
+            self._sources = None
+
     def close(self) -> None:
         """Close our ends, and the namespaces that were to be joined.
 
         The pty master and the pidfd of the process stay: they belong to whoever waits for it.
         """
+        self.end_sources()
         if self._channel is not None:
             self._channel.close()
         if self.netlink_fd >= 0:
@@ -309,6 +318,12 @@ class ParentProcess:
 
     def _open_source(self, index: int) -> int:
         path, recursive = self.plan.source(index)
+        if os.geteuid() != 0:
+            if self._sources is None:
+                from .source_process import SourceProcess
+
+                self._sources = SourceProcess(self.pid)
+            return self._sources.open(path, recursive)
         try:
             return native.open_tree(_AT_FDCWD, path, _OPEN_TREE_CLONE | (_AT_RECURSIVE if recursive else 0))
         except OSError as error:

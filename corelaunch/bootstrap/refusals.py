@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 _SYSFS = "a new sysfs needs a network namespace of the container's own: add one, or bind /sys with rbind and ro"
 _PROC = "a new procfs needs a pid namespace of the container's own, and a /proc here of which no part is covered"
 _OTHER = "the kernel does not mount it in a user namespace: mount it as root and bind it"
-_REACH = (
-    "it is opened as the container's root: that id of the host needs the right to every directory on the way; "
-    "map the own id, or chmod"
-)
+_REACH = "it is opened as the user who runs corelaunch: he needs the right to every directory on the way"
 _SWITCHED_OFF = (
     "user namespaces are switched off for users here (sysctl kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns), or we are in a chroot"

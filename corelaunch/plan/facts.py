@@ -25,8 +25,8 @@ class Facts(Record):
     hierarchies: Sequence[Hierarchy] | None
     #: The kernel has /proc/kcore, so /dev gets its "core" link.
     kcore: bool
-    #: The parent is an ordinary user: it may clone no mount (open_tree(2)), so the init opens each source itself.
-    unprivileged: bool = False
+    #: The parent is an ordinary user and the container's root is he: the init reaches every source that he does.
+    root_is_user: bool = False
     #: The parent is in a user namespace itself: nowhere inside can a device node be made.
     nested: bool = False
 
@@ -43,7 +43,7 @@ class Facts(Record):
     @property
     def sources_from_parent(self) -> bool:
         """The parent reaches paths of the host that the init does not, and can hand them in."""
-        return self.in_user_namespace and not self.unprivileged
+        return self.in_user_namespace and not self.root_is_user
 
     @property
     def in_cgroup_namespace(self) -> bool:

@@ -46,7 +46,7 @@ def init_plan(
     bundle: str = "",
     hierarchies: Sequence[Hierarchy] | None = None,
     kcore: bool | None = None,
-    unprivileged: bool = False,
+    root_is_user: bool = False,
     nested: bool = False,
     set_groups: bool = True,
     hook_state: Mapping[str, Any] | None = None,
@@ -68,7 +68,7 @@ def init_plan(
         bundle: directory that relative bind sources start from.
         hierarchies: the host's cgroup hierarchies; None: looked up if the config mounts cgroups.
         kcore: the kernel has /proc/kcore; None: looked up.
-        unprivileged: the parent is an ordinary user, who can hand in no mount sources.
+        root_is_user: the parent is an ordinary user and the container's root is he.
         nested: the parent is in a user namespace itself.
         hook_state: the OCI state, without status and pid, for the hooks that run inside; None: none are run.
         set_groups: supplementary groups may be set; False where the new user namespace denies setgroups(2).
@@ -88,7 +88,7 @@ def init_plan(
             where="linux.namespaces",
             hint=add_namespace("mount"),
         )
-    facts = Facts(new | joined, bundle, cgroup_paths, hierarchies, kcore, unprivileged, nested)
+    facts = Facts(new | joined, bundle, cgroup_paths, hierarchies, kcore, root_is_user, nested)
     mounts = MountPlan(config, facts, warnings)
     process: Mapping[str, Any] = config["process"]
     linux: Mapping[str, Any] = config.get("linux") or {}

@@ -25,6 +25,15 @@ def maps_own_id_alone(mappings: Sequence[Mapping[str, int]], own_id: int) -> boo
     return len(mappings) == 1 and mappings[0]["size"] == 1 and mappings[0]["hostID"] == own_id
 
 
+def is_root(linux: Mapping[str, Any], uid: int, gid: int) -> bool:
+    """Whether the container's root is that user and group of the host."""
+    for member, own_id in (("uidMappings", uid), ("gidMappings", gid)):
+        roots = [one["hostID"] for one in linux.get(member) or () if one["containerID"] == 0]
+        if roots != [own_id]:
+            return False
+    return True
+
+
 def text_of(mappings: Sequence[Mapping[str, int]] | None) -> str:
     """The mappings as the kernel reads them from uid_map and gid_map."""
     return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings or ())

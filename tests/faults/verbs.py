@@ -84,6 +84,13 @@ def _rootless_range(config: dict[str, Any]) -> None:
         config["linux"][member].append({"containerID": 1, "hostID": FIRST_SUBORDINATE, "size": 65536})
 
 
+def _rootless_others(config: dict[str, Any]) -> None:
+    """The container's root is not the user, so that mount sources come from a source process."""
+    _rootless(config)
+    for member in ("uidMappings", "gidMappings"):
+        config["linux"][member] = [{"containerID": 0, "hostID": FIRST_SUBORDINATE, "size": 65536}]
+
+
 _VETH = ("--network=veth:host-name=LINK",)
 #: A bridge with two ports and addresses of both families (RFC 5737, RFC 3849), and DNS files.
 _BRIDGE = (
@@ -117,6 +124,7 @@ VERBS = {
         Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
         Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),
         Verb("create rootless", FOREVER, (), CREATE, at=(0, 1, 2), config=_rootless, user=True),
+        Verb("create sources", FOREVER, (), CREATE, at=(0, 1, 2), config=_rootless_others, user=True),
         Verb("run rootless", SHORT, (), RUN, at=(0, 1, 2), config=_rootless_range, user=True),
         Verb("exec rootless", FOREVER, ("create", "start"), EXEC, at=(0, 1, 2), config=_rootless, user=True),
         Verb("delete rootless", FOREVER, ("create",), FORCE, kills_init=True, config=_rootless_range, user=True),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from cli_host import RUNC, wait_until
 from rootless_host import MARK, User, UserCli, ranges, serial, spec
 from test_cli_terminal import Window
 
+Change = Callable[[dict[str, Any]], object]
 SLEEP = ["sleep", "1000"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -140,6 +143,43 @@ def test_files_of_the_container_belong_to_the_users_ids(user_cli: UserCli, user_
     user_cli.ok("run", "--bundle", where, user_cli.new_id())
     assert (shared / "a").stat().st_uid == user.uid
     assert (shared / "b").stat().st_uid == user.first
+
+
+def only_subordinates(user: User) -> Change:
+    """A change: the container's root is the user's first subordinate id, and he himself is nobody in it."""
+
+    def change(config: dict[str, Any]) -> None:
+        for member in ("uidMappings", "gidMappings"):
+            config["linux"][member] = [{"containerID": 0, "hostID": user.first, "size": user.count}]
+
+    return change
+
+
+def test_sources_that_only_the_user_may_reach_are_opened_as_he(
+    user_cli: UserCli, user_bundle: Any, user: User
+) -> None:
+    hidden = user.home / f"hidden-{serial()}"
+    shutil.copytree(user.home / "rootfs", hidden / "rootfs", symlinks=True)
+    (hidden / "inner").mkdir()
+    (hidden / "inner/file").write_text("found\n")
+    hidden.chmod(0o700)
+    user.own(hidden)
+
+    def change(config: dict[str, Any]) -> None:
+        only_subordinates(user)(config)
+        config["root"]["path"] = str(hidden / "rootfs")
+        source = str(hidden / "inner")
+        config["mounts"].append({"destination": "/tmp", "type": "bind", "source": source, "options": ["rbind", "ro"]})
+
+    one = user_cli.new_id()
+    where = user_bundle("sh", "-c", "id -u; cat /tmp/file; exec sleep 1000", change=change)
+    user_cli.ok("run", "--detach", "--bundle", where, one)
+    assert os.stat(f"/proc/{user_cli.state(one)['pid']}").st_uid == user.first
+    assert user_cli.ok("exec", one, "cat", "/tmp/file") == "found\n"
+    maps = user_cli.ok("exec", one, "cat", "/proc/self/uid_map").split()
+    assert maps == ["0", str(user.first), str(user.count)]
+    assert len(user.pids()) == 1, "the source process has ended"
+    user_cli.ok("delete", "--force", one)
 
 
 def test_the_helpers_are_not_looked_for_in_path(user_cli: UserCli, user_bundle: Any, user: User) -> None:
