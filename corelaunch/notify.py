@@ -25,6 +25,8 @@ IN_CONTAINER = "/run/notify"
 
 _READY = b"READY=1"
 _DATAGRAM_LIMIT = 4096
+#: More than the queue of a socket holds (net.unix.max_dgram_qlen).
+_LAST_DATAGRAMS = 1024
 #: How long the service manager may take for one message, and to say that it has taken all of them (runc's).
 _SEND_SECONDS = 5.0
 _BARRIER_SECONDS = 30.0
@@ -179,14 +181,14 @@ class NotifySocket:
         poller.register(self.fileno(), select.POLLIN)
         poller.register(pidfd, select.POLLIN)
         while True:
-            events = dict(poller.poll())
-            # The socket first: what a process said before its end counts.
-            if self.fileno() in events:
+            ended = pidfd in dict(poller.poll())
+            # What was said before the end counts, but not without end: whoever is left in there could go on for ever.
+            for _ in range(_LAST_DATAGRAMS if ended else 1):
                 if self.take(pid):
                     if not stay:
                         self._await_barrier()
                     return
-            elif pidfd in events:
+            if ended:
                 return
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,6 +252,38 @@ def test_descriptors_that_a_container_sends_along_are_not_taken(
     assert taker.take(1) is False
     assert os.listdir("/proc/self/fd") == before
     taker.close()
+
+
+def test_who_floods_the_socket_of_a_container_that_has_ended_keeps_nobody_waiting(
+    tmp_path: Path, manager: Manager
+) -> None:
+    notify.make_directory(str(tmp_path))
+    taker = NotifySocket(manager.address, lambda *_: None)
+    taker.bind(str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    pidfd = os.pidfd_open(ended.pid)
+    stop = threading.Event()
+
+    def flood() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
+            sender.connect(str(tmp_path / "notify/notify.sock"))
+            while not stop.is_set():
+                sender.send(b"STATUS=x")
+
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    select.select([pidfd], [], [])
+    waiting = threading.Thread(target=taker.forward, args=(1, pidfd), daemon=True)
+    waiting.start()
+    waiting.join(20)
+    returned = not waiting.is_alive()
+    stop.set()
+    taker.close()
+    os.close(pidfd)
+    ended.wait()
+    assert returned
+    assert manager.quiet()
 
 
 @pytest.mark.parametrize("trap", ["link to a file", "link to a directory", "directory", "file"])
