@@ -158,7 +158,7 @@ class GoingUp:
         assert (host_links(), set(stage.container.links())) == (before, {"lo"})
 
     def test_create_leaves_nothing_when_the_name_is_taken_inside(self, stage: Stage) -> None:
-        placement, recorder, before = stage.place(), EffectRecorder(), host_links()
+        placement, recorder, before = stage.place_new(), EffectRecorder(), host_links()
         with stage.container.netlink() as netlink:
             netlink.make_veth(placement.container_name, attribute(IFLA_IFNAME, "clnetpeer"))
         inside = stage.container.links()
@@ -185,7 +185,7 @@ class GoingUp:
         assert set(host_links()) == {"lo"}
 
     def test_two_links_of_one_container_do_not_meet(self, stage: Stage) -> None:
-        placements = [stage.place(index=0), stage.place(index=1)]
+        placements = [stage.place_new(), stage.place(index=1)]
         recorders = [stage.give(placement) for placement in placements]
         assert set(stage.container.links()) == {"lo", *(placement.container_name for placement in placements)}
         assert len({placement.container_name for placement in placements}) == 2

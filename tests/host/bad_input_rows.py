@@ -429,6 +429,7 @@ ROWS = [
             ("bridge:bridge-address=10.0.0.1/24,address=10.0.0.1/24", r"\.address: 10\.0\.0\.1 is the address of"),
             ("bridge:isolated=yes", r"networks\[0\]\.isolated: 'yes' is not true or false"),
             ("bridge:host-address=10.0.0.1/24", r"networks\[0\]\.host-address: unknown option"),
+            ("loopback:address=10.0.0.2/24", r"networks\[0\]\.address: unknown option"),
             ("veth:bridge=x0", r"networks\[0\]\.bridge: unknown option"),
             ("veth:address=10.0.0.2/24,address=10.0.0.2/24", r"networks\[0\]\.address: 10\.0\.0\.2/24 is there twice"),
             ("veth:gateway=fd00::1,gateway=fd00::2", r"networks\[0\]\.gateway: more than one IPv6 gateway"),

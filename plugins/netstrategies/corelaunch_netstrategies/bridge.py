@@ -25,7 +25,7 @@ class Bridge(pair.PairStrategy):
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Names as veth has them, and the bridge's: ``corelaunch0`` unless another is asked for."""
-        return options.place(request, options.BRIDGE)
+        return options.place_pair(request, options.BRIDGE)
 
     def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
         """Make the bridge if there is none, and the pair with its host end as a port of it, up.

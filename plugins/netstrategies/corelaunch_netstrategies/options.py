@@ -22,8 +22,16 @@ SMALLEST_IPV6_MTU = 1280
 #: The kernel takes aliases of up to 255 bytes (IFALIASZ of <linux/if.h>); ids have no such limit.
 LONGEST_ID_IN_ALIAS = 200
 
-#: What both strategies have.
-_COMMON: Table = {
+#: What core does with files of the container.
+LOOPBACK: Table = {
+    "dns": (values.listed(values.address), [], "10.0.0.1"),
+    "search": (values.listed(values.domain), [], "example.org"),
+    "dns-option": (values.listed(values.resolver_option), [], "ndots:2"),
+    "add-host": (values.listed(values.host_entry), [], "db:10.0.0.3"),
+}
+
+#: What every pair has.
+_PAIR: Table = {
     "name": (values.new_interface_name, "", "eth0"),
     "host-name": (values.new_interface_name, "", "web0"),
     "address": (values.listed(values.interface_address), [], "10.0.0.2/24"),
@@ -32,32 +40,39 @@ _COMMON: Table = {
     "mtu": (values.mtu, 0, "1500"),
     "mac": (values.mac, "", "02:00:00:00:00:02"),
     "accept-ra": (values.accept_ra, "", "0"),
-    "dns": (values.listed(values.address), [], "10.0.0.1"),
-    "search": (values.listed(values.domain), [], "example.org"),
-    "dns-option": (values.listed(values.resolver_option), [], "ndots:2"),
-    "add-host": (values.listed(values.host_entry), [], "db:10.0.0.3"),
+    **LOOPBACK,
 }
 
-VETH: Table = {**_COMMON, "host-address": (values.listed(values.interface_address), [], "10.0.0.1/24")}
+VETH: Table = {**_PAIR, "host-address": (values.listed(values.interface_address), [], "10.0.0.1/24")}
 
 BRIDGE: Table = {
-    **_COMMON,
+    **_PAIR,
     "bridge": (values.new_interface_name, "corelaunch0", "corelaunch0"),
     "bridge-address": (values.listed(values.interface_address), [], "10.0.0.1/24"),
     "isolated": (values.yes_or_no, False, "true"),
 }
 
 #: Options that go into fields of the placement of their own, where core finds them.
-_IN_FIELDS = ("accept-ra", "dns", "search", "dns-option", "add-host")
+_IN_FIELDS = ("accept-ra", *LOOPBACK)
 
 
-def place(request: NetworkRequest, table: Table) -> NetworkPlacement:
+def place_loopback(request: NetworkRequest) -> NetworkPlacement:
+    """The placement of a request for the loopback interface, which every network namespace has.
+
+    Raises:
+        ConfigError: as :func:`place_pair`.
+    """
+    return NetworkPlacement(container_name="lo", **_files(_check(request, LOOPBACK)))
+
+
+def place_pair(request: NetworkRequest, table: Table) -> NetworkPlacement:
     """The placement of a request, with every option in its canonical form; "" / 0 / [] for what was not asked.
 
     Raises:
         ConfigError: an option is unknown or malformed; ``where`` is ``networks[INDEX].OPTION``.
     """
     checked = _check(request, table)
+    _check_together(request, checked)
     name = checked["name"] or f"eth{request.index}"
     checked["alias"] = f"corelaunch:{request.container_id[:LONGEST_ID_IN_ALIAS]}:{request.index}"
     return NetworkPlacement(
@@ -67,11 +82,18 @@ def place(request: NetworkRequest, table: Table) -> NetworkPlacement:
         shared_name=checked.get("bridge", ""),
         addresses=checked["address"],
         sysctl={f"net/ipv6/conf/{name}/accept_ra": checked["accept-ra"]} if checked["accept-ra"] else {},
-        nameservers=checked["dns"],
-        search=checked["search"],
-        resolver_options=checked["dns-option"],
-        hosts=checked["add-host"],
+        **_files(checked),
     )
+
+
+def _files(checked: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a placement of which core makes files."""
+    return {
+        "nameservers": checked["dns"],
+        "search": checked["search"],
+        "resolver_options": checked["dns-option"],
+        "hosts": checked["add-host"],
+    }
 
 
 def _check(request: NetworkRequest, table: Table) -> dict[str, Any]:
@@ -85,7 +107,6 @@ def _check(request: NetworkRequest, table: Table) -> dict[str, Any]:
             checked[option] = default if text is None else parse(text)
         except ValueError as error:
             raise _wrong(request, option, str(error), f"for example {option}={example}") from None
-    _check_together(request, checked)
     return checked
 
 

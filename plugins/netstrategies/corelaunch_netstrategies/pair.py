@@ -90,12 +90,21 @@ def check_names(netlink: Netlink, placement: NetworkPlacement, container: Contai
         ConfigError: the container has no network namespace of its own.
         AlreadyExists: the host's name is taken.
     """
+    check_own_namespace(container, placement.host_name)
+    if netlink.link(name=placement.host_name) is not None:
+        raise _taken(placement.host_name, "on the host")
+
+
+def check_own_namespace(container: ContainerNamespace, where: str) -> None:
+    """Refuse a container in the caller's network namespace.
+
+    Raises:
+        ConfigError: it is there.
+    """
     if container.identity() == own_identity():
         why = "the container shares the host's network namespace"
         hint = 'add {"type": "network"} to linux.namespaces'
-        raise ConfigError("cannot create link", where=placement.host_name, why=why, hint=hint)
-    if netlink.link(name=placement.host_name) is not None:
-        raise _taken(placement.host_name, "on the host")
+        raise ConfigError("cannot create link", where=where, why=why, hint=hint)
 
 
 def make(

@@ -24,7 +24,7 @@ class Veth(pair.PairStrategy):
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Names from the options, or ``ethINDEX`` inside and a name derived from the container's id outside."""
-        return options.place(request, options.VETH)
+        return options.place_pair(request, options.VETH)
 
     def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
         """Make the pair, exclusively; the host end is up when this returns.
