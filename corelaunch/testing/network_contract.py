@@ -25,7 +25,7 @@ import pytest
 from corelaunch.api import NetworkStrategy
 
 from .host import host_lacks
-from .network_host import Container, LaterProcess, private_network
+from .network_host import LaterProcess, private_network
 from .network_promises_bridge import Sharing
 from .network_promises_down import ComingDown
 from .network_promises_running import Running
@@ -71,5 +71,6 @@ class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, ComingDown):
     @pytest.fixture
     def stage(self, strategy: NetworkStrategy, options: Mapping[str, str], private_host: None) -> Iterator[Stage]:
         """The strategy with one container."""
-        with Container() as container:
-            yield Stage(strategy, options, container)
+        stage = Stage(strategy, options)
+        yield stage
+        stage.close()

@@ -198,7 +198,7 @@ def bridge() -> SeenLink:
 
 def static(link: SeenLink) -> SeenLink:
     """A link without what changes by itself."""
-    seen: SeenLink = link.replace(counters={})
+    seen: SeenLink = link.replace(counters={}, operational=False)
     return seen
 
 

@@ -15,7 +15,7 @@ from .host import host_lacks
 from .network_host import EffectRecorder, host_links, network_namespace
 from .network_probe import send_frames
 from .network_rtnetlink import SeenAddress
-from .network_stage import COUNTERS, FEATURES, Stage, has_ipv6
+from .network_stage import COUNTERS, FEATURES, Stage, await_operational, has_ipv6
 
 
 class Running:
@@ -115,6 +115,7 @@ class Running:
         stage.need("stats")
         placement = stage.place_on_host()
         stage.give(placement)
+        await_operational(placement.host_name)
         before = stage.strategy.stats(placement)
         assert set(before) == COUNTERS
         stage.container.send_frames(placement.container_name, count=20, size=1000)

@@ -20,7 +20,8 @@ REQUEST, ACK, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
-IFLA_STATS64, IFLA_NET_NS_FD = 23, 28
+IFLA_OPERSTATE, IFLA_STATS64, IFLA_NET_NS_FD = 16, 23, 28
+IF_OPER_UP = b"\6"
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
@@ -43,6 +44,8 @@ class SeenLink(Record):
     mac: str
     mtu: int
     up: bool
+    #: Its packets pass: after "up", and after the other end is up too, the kernel needs a moment for that.
+    operational: bool
     alias: str
     #: Number of the bridge that it is a port of, 0 if it is none's.
     master: int
@@ -114,6 +117,7 @@ class Rtnetlink:
                 mac=values.get(IFLA_ADDRESS, b"").hex(":"),
                 mtu=struct.unpack("=I", values[IFLA_MTU])[0],
                 up=bool(flags & IFF_UP),
+                operational=values.get(IFLA_OPERSTATE) == IF_OPER_UP,
                 alias=_text(values.get(IFLA_IFALIAS, b"")),
                 master=struct.unpack("=I", values.get(IFLA_MASTER, bytes(4)))[0],
                 counters=dict(zip(COUNTERS, counters, strict=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -28,6 +29,8 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "stats": {},
     "attach": {},
 }
+#: How long the kernel may take until both ends of a pair have seen that the other is up.
+CARRIER_SECONDS = 5.0
 COUNTERS = {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")}
 
 
@@ -37,13 +40,24 @@ class Stage:
     Attributes:
         strategy: the one under test.
         options: what every request of it needs.
-        container: a process in its own network namespace.
     """
 
-    def __init__(self, strategy: NetworkStrategy, options: Mapping[str, str], container: Container) -> None:
+    def __init__(self, strategy: NetworkStrategy, options: Mapping[str, str]) -> None:
         self.strategy = strategy
         self.options = options
-        self.container = container
+        self._container: Container | None = None
+
+    @property
+    def container(self) -> Container:
+        """A process in its own network namespace; made when a promise first needs it, because many need none."""
+        if self._container is None:
+            self._container = Container()
+        return self._container
+
+    def close(self) -> None:
+        """Let the container go."""
+        if self._container is not None:
+            self._container.__exit__()
 
     def place(
         self, more: Mapping[str, str] = MappingProxyType({}), *, container_id: str = "clnet-contract", index: int = 0
@@ -107,6 +121,13 @@ def own_links(placement: NetworkPlacement) -> dict[str, SeenLink]:
 def die_creating(stage: Stage, placement: NetworkPlacement, name: str) -> list[Effect]:
     """Create in a process that is killed (kill -9) when it confirms the link of that name; what its journal holds."""
     return run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder), name)
+
+
+def await_operational(name: str) -> None:
+    """Wait until the host's link of that name passes packets: the kernel sees to that in its own time."""
+    deadline = time.monotonic() + CARRIER_SECONDS
+    while not host_links()[name].operational and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def make_foreign(name: str) -> None:

@@ -1,6 +1,7 @@
 """The network contract is tested itself: the references pass, each wrong strategy fails for its own reason.
 
-All of them run in one pytest of their own; the tests here read its report.
+All of them run in pytests of their own, side by side, because they mostly wait for the kernel; the tests here read
+the reports.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -19,7 +21,11 @@ from corelaunch.testing import network_wrong_placement as wrong_placement
 from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
 from corelaunch.testing.network_reference_bridge import ReferenceBridge
 
-pytestmark = pytest.mark.needs_root
+#: The fixture runs some thousand tests, and whichever test comes first waits for it.
+pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(400)]
+
+#: How many pytests share the work.
+PARTS = 3
 
 #: Wrong strategy -> the promises that it breaks, without "test_".
 WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
@@ -146,6 +152,7 @@ FAR_REACHING = frozenset(
 REFERENCES = ("ReferenceVeth", "ReferenceBridge", "PlainVeth")
 
 CONTRACTS = """
+import os
 import pytest
 from corelaunch.testing import network_reference, network_reference_bridge
 from corelaunch.testing import network_wrong, network_wrong_bridge, network_wrong_placement
@@ -155,14 +162,19 @@ def contract(strategy):
     fixture = pytest.fixture(lambda self: strategy(), name="strategy")
     return type(f"Test{strategy.__name__}", (NetworkStrategyContract,), {"strategy": fixture})
 
-WRONG = (network_wrong, network_wrong_bridge, network_wrong_placement)
-for module in (network_reference, network_reference_bridge, *WRONG):
+MODULES = (network_reference, network_reference_bridge, network_wrong, network_wrong_bridge, network_wrong_placement)
+found = {}
+for module in MODULES:
     for strategy in vars(module).values():
         if isinstance(strategy, type) and issubclass(strategy, network_reference.ReferenceVeth):
-            globals()[f"Test{strategy.__name__}"] = contract(strategy)
+            found[f"Test{strategy.__name__}"] = contract(strategy)
 
 class TestForgotten(NetworkStrategyContract):
     pass
+
+found["TestForgotten"] = TestForgotten
+del TestForgotten
+globals().update(list(found.items())[int(os.environ["PART"]) :: int(os.environ["PARTS"])])
 """
 
 
@@ -171,38 +183,39 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     """Class of the strategy -> promise -> "" (kept), "skipped", or the failure's text."""
     directory = tmp_path_factory.mktemp("contract")
     (directory / "test_contracts.py").write_text(CONTRACTS)
-    xml = directory / "report.xml"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:corelaunch",
-        f"--rootdir={directory}",
-        f"--junitxml={xml}",
-    ]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(map(os.path.abspath, sys.path))}
-    done = subprocess.run(
-        [*command, str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment,
-        cwd=directory,
-    )
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    parts = [_start(directory, part) for part in range(PARTS)]
+    try:
+        codes = [part.wait(timeout=300) for part in parts]
+    finally:
+        for part in parts:
+            part.kill()
+            part.wait()
+    outputs = [(directory / f"output{part}").read_text() for part in range(PARTS)]
+    assert codes == [pytest.ExitCode.TESTS_FAILED] * PARTS, "\n".join(outputs)
     found: dict[str, dict[str, str]] = {}
-    for case in ElementTree.parse(xml).iter("testcase"):
-        outcome = "".join(
-            "skipped" if child.tag == "skipped" else (child.get("message") or "") + (child.text or "") for child in case
-        )
-        promises = found.setdefault(case.get("classname", "").rpartition(".Test")[2], {})
-        promises[case.get("name", "").removeprefix("test_")] = outcome
+    for part in range(PARTS):
+        for case in ElementTree.parse(directory / f"report{part}.xml").iter("testcase"):
+            outcome = "".join(
+                "skipped" if child.tag == "skipped" else (child.get("message") or "") + (child.text or "")
+                for child in case
+            )
+            promises = found.setdefault(case.get("classname", "").rpartition(".Test")[2], {})
+            promises[case.get("name", "").removeprefix("test_")] = outcome
     return found
+
+
+def _start(directory: Path, part: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:corelaunch"]
+    command += [f"--rootdir={directory}", f"--junitxml={directory}/report{part}.xml", str(directory)]
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONPATH": ":".join(map(os.path.abspath, sys.path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PART": str(part),
+        "PARTS": str(PARTS),
+    }
+    with open(directory / f"output{part}", "wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=directory)
 
 
 def failed(promises: Mapping[str, str]) -> set[str]:
