@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from buildah_client import Buildah, make_client
-from cases import case, equal, within
+from cases import case, equal, no_runtime_is_left, within
 
 __all__ = ["make_client"]
 
@@ -119,6 +119,7 @@ def run_network_by_path(b: Buildah) -> None:
 @buildah
 def run_leaves_nothing(b: Buildah) -> None:
     b.sh("true")
+    no_runtime_is_left()
     listed = subprocess.run([b.runtime, "list", "-q"], capture_output=True, text=True, check=True)
     equal(listed.stdout, "")
     equal([str(path) for path in Path("/sys/fs/cgroup").glob("*/buildah-*")], [])

@@ -105,6 +105,16 @@ def cgroup_value(pid: int, controller: str, v1: str, v2: str) -> str:
     return (unified / v2).read_text().strip()
 
 
+def no_runtime_is_left() -> None:
+    """No process of a runtime, nor a child of one that waits to become a container, runs in the sandbox."""
+    wait_until(lambda: not _runtimes(), f"these processes to end: {_runtimes()}")
+
+
+def _runtimes() -> list[str]:
+    done = subprocess.run(["pgrep", "-a", "^(runc|crun|corelaunch)"], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
 def equal(found: object, wanted: object, what: object = "") -> None:
     if found != wanted:
         raise Failure(f"{found!r} where {wanted!r} was expected ({what})")

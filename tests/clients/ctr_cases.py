@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import documented
-from cases import Failure, call, case, equal, wait_until, within
+from cases import Failure, call, case, equal, no_runtime_is_left, wait_until, within
 from ctr_client import IMAGE, Ctr, make_client
 
 __all__ = ["make_client"]
@@ -596,3 +596,4 @@ def remove_all(c: Ctr) -> None:
         c.ok("containers", "delete", name)
     equal([str(path) for path in Path("/run/containerd/runc/default").glob("case-*")], [])
     equal([str(path) for path in Path("/sys/fs/cgroup").glob("*/default/case-*")], [], "cgroups")
+    no_runtime_is_left()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import documented
-from cases import Failure, case, equal, wait_until, within
+from cases import Failure, case, equal, no_runtime_is_left, wait_until, within
 from docker_client import IMAGE, Docker, make_client
 
 __all__ = ["make_client"]
@@ -437,3 +437,4 @@ def remove_all(d: Docker) -> None:
     root = d.work / "exec/runtime-tried/moby"
     equal([str(path) for path in root.glob("*")] if root.exists() else [], [])
     equal([str(path) for path in Path("/sys/fs/cgroup").glob("*/docker/*/")], [], "cgroups")
+    no_runtime_is_left()

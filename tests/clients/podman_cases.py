@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import documented
-from cases import Failure, call, case, equal, wait_until, within
+from cases import Failure, call, case, equal, no_runtime_is_left, wait_until, within
 from podman_client import IMAGE, Podman, make_client
 
 __all__ = ["make_client"]
@@ -48,6 +48,16 @@ def run_exit_code(p: Podman) -> None:
 def run_not_found_127(p: Podman) -> None:
     result = p.code(127, "run", "--rm", "--network", "none", IMAGE, "no-such-program")
     within(result.err, "executable file", result)
+
+
+@podman
+def run_not_found_127_without_a_log(p: Podman) -> None:
+    """conmon asks a runtime of unknown name for no log: then its stderr is all that podman has."""
+    conf = p.directory() / "containers.conf"
+    conf.write_text(Path(os.environ["CONTAINERS_CONF"]).read_text().replace("runtime_supports_json", "#"))
+    environment = {**os.environ, "CONTAINERS_CONF": str(conf)}
+    result = p.code(127, "run", "--rm", "--network", "none", IMAGE, "no-such-program", env=environment)
+    within(result.err, "executable file not found in $PATH", result)
 
 
 @podman
@@ -1046,3 +1056,4 @@ def remove_all(p: Podman) -> None:
     equal(left, [], "cgroups")
     listed = subprocess.run([p.base[-1], "list", "-q"], capture_output=True, text=True, check=True)
     equal(listed.stdout, "", "the runtime's list")
+    no_runtime_is_left()

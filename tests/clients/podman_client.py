@@ -34,7 +34,7 @@ class Podman:
         self.work = work
         conf = work / "containers.conf"
         conf.write_text(CONF.format(name=Path(runtime).name))
-        os.environ.update(CONTAINERSCONF=str(conf), DISABLE_HC_SYSTEMD="true")
+        os.environ.update(CONTAINERS_CONF=str(conf), DISABLE_HC_SYSTEMD="true")
         for name in ("subuid", "subgid"):
             Path("/etc", name).write_text("containers:200000:1000000\n")
         places = {"root": "root", "runroot": "runroot", "tmpdir": "tmpd", "network-config-dir": "networks"}

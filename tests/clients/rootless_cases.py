@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import podman_cases
-from cases import case, equal, within
+from cases import case, equal, no_runtime_is_left, within
 from rootless_client import COUNT, FIRST, IMAGE, UID, RootlessPodman, make_client
 
 __all__ = ["make_client"]
@@ -95,3 +95,4 @@ def remove_all(p: RootlessPodman) -> None:
     equal(p.ok("ps", "-a", "-q"), "")
     runtime = Path(p.base[-1]).name
     equal(os.listdir(f"/run/user/{UID}/{runtime}"), [])
+    no_runtime_is_left()
