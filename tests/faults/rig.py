@@ -104,23 +104,21 @@ class Rig:
             "subuid": subordinate,
             "subgid": subordinate,
         }
+        # All of /etc: a useradd on the host would take a mount on one of its files off, in every namespace.
+        etc = Path("/run/etc")
+        etc.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "cl-f-etc", str(etc)], check=True)
+        subprocess.run(["cp", "--archive", "/etc/.", str(etc)], check=True)
         for name, line in lines.items():
-            original, copy = Path("/etc", name), self.directory / name
-            if not original.exists():
-                original.touch()
-            copy.write_text(original.read_text() + line + "\n")
-        self.know_user()
+            with (etc / name).open("a") as file:
+                file.write(line + "\n")
+        subprocess.run(["mount", "--move", str(etc), "/etc"], check=True)
+        etc.rmdir()
         self.user_root.mkdir(mode=0o700)
         os.chown(self.user_root, USER, USER)
         self.user_runtime = self.runtime
         if "corelaunch" in os.path.basename(self.runtime[0]):
             self.user_runtime = [installation(self.directory / "installed"), *self.runtime[1:]]
-
-    def know_user(self) -> None:
-        """Put our passwd and its like over the host's; a useradd on the host takes them off in every namespace."""
-        for name in ("passwd", "group", "subuid", "subgid"):
-            if _USER_NAME not in Path("/etc", name).read_text():
-                subprocess.run(["mount", "--bind", str(self.directory / name), f"/etc/{name}"], check=True)
 
     def _listen(self) -> None:
         """A socket that takes whatever descriptor it is sent, and lets it go; and that of a service manager."""

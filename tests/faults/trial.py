@@ -105,8 +105,6 @@ def fail(rig: Rig, point: Point, error: str) -> Report:
 def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Outcome, bool]]) -> Report:
     started = time.monotonic()
     container_id = rig.next_id()
-    if verb.user:
-        rig.know_user()
     # Written before the baseline is read: config.json is ours, the rest of the bundle is compared.
     rig.write_config(container_id, verb.payload, verb.config)
     scope = rig.scope(container_id)
