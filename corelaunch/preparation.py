@@ -16,7 +16,7 @@ from .records import Record
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
 from .spec.id_mappings import is_root
-from .spec.namespaces import CLONE_NEWNET, CLONE_NEWPID, new_namespaces
+from .spec.namespaces import CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWUSER, new_namespaces
 from .state.root import check_id
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ def prepare(
         preserve_fds=preserve_fds,
         listen_fds=listen_fds,
         bundle=bundle.path,
-        root_is_user=user and is_root(config.get("linux") or {}, os.geteuid(), os.getegid()),
+        root_is_user=user and _root_is_user(config),
         nested=nested,
         set_groups=not denies_setgroups(config),
         hook_state=_hook_state(container_id, bundle.path, config),
@@ -175,6 +175,12 @@ def _hook_state(container_id: str, bundle: str, config: Mapping[str, Any]) -> di
     if config.get("annotations"):
         state["annotations"] = config["annotations"]
     return state
+
+
+def _root_is_user(config: Mapping[str, Any]) -> bool:
+    """Whether we, an ordinary user, are the container's root; in a user namespace that is joined we take it so."""
+    joined = not new_namespaces(config) & CLONE_NEWUSER
+    return joined or is_root(config.get("linux") or {}, os.geteuid(), os.getegid())
 
 
 def denies_setgroups(config: Mapping[str, Any]) -> bool:

@@ -131,6 +131,10 @@ HANG = f"sh -c 'while :; do sleep 1; done' {MARK}"
 BROKEN_JSON = '{\n  "ociVersion": "1.0.2",\n  "process": {,\n}\n'
 NO_FILE = "no such file or directory"
 
+BIND = {"destination": "/work", "type": "bind", "source": "/tmp", "options": ["bind"]}
+ID_MAP = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+ID_MAPPED = {"uidMappings": ID_MAP, "gidMappings": ID_MAP}
+
 ROWS = [
     # the bundle
     Row("bundle that does not exist", f"/nonexistent.*{NO_FILE}", words=("--bundle", "/nonexistent")),
@@ -294,6 +298,31 @@ ROWS = [
         "mount over /proc/self",
         "/proc",
         add("mounts", {"destination": "/proc/self", "type": "tmpfs", "source": "tmpfs"}),
+    ),
+    Row(
+        "id-mapped mount of no bind",
+        r"mounts\[7\]\.uidMappings: id-mapped mounts are for binds",
+        add("mounts", {"destination": "/m", "type": "tmpfs", "source": "x", **ID_MAPPED}),
+    ),
+    Row(
+        "id-mapped mount with one map",
+        r"mounts\[7\]\.uidMappings: uidMappings and gidMappings go together",
+        add("mounts", {**BIND, "uidMappings": ID_MAPPED["uidMappings"]}),
+    ),
+    Row(
+        "id-mapped mount without maps",
+        r'mounts\[7\]\.options: "idmap": neither the mount nor the container has id mappings',
+        add("mounts", {**BIND, "options": ["bind", "idmap"]}),
+    ),
+    Row(
+        "id-mapped mount with an empty line",
+        r"mounts\[7\]\.gidMappings\[0\]\.size",
+        add("mounts", {**BIND, **ID_MAPPED, "gidMappings": [{"containerID": 0, "hostID": 0, "size": 0}]}),
+    ),
+    Row(
+        "id-mapped mount of a filesystem that has none",
+        "cannot map the owners of a mount: /proc/sys: invalid argument .*id-mapped mounts",
+        add("mounts", {**BIND, **ID_MAPPED, "source": "/proc/sys"}),
     ),
     # linux
     Row("cgroup path with dots", r"cgroup.*\.\.", put("linux.cgroupsPath", "/a/../../b")),

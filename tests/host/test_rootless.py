@@ -126,6 +126,28 @@ def test_a_user_of_the_container_has_his_groups_and_nobody_elses(
     assert user_cli.ok("run", "--bundle", where, user_cli.new_id()) == "uid=1000(user) gid=1001 groups=5,6\nallow\n"
 
 
+def test_a_user_joins_the_user_namespace_of_his_other_container(
+    user_cli: UserCli, user_bundle: Any, user: User
+) -> None:
+    first, second = user_cli.new_id(), user_cli.new_id()
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP), first)
+    pid = user_cli.state(first)["pid"]
+
+    def change(config: dict[str, Any]) -> None:
+        del config["hostname"], config["linux"]["uidMappings"], config["linux"]["gidMappings"]
+        for entry in config["linux"]["namespaces"]:
+            if entry["type"] in ("user", "uts", "ipc"):
+                entry["path"] = f"/proc/{pid}/ns/{entry['type']}"
+
+    user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=change), second)
+    for kind, same in (("user", True), ("uts", True), ("ipc", True), ("mnt", False), ("pid", False)):
+        names = {user_cli.ok("exec", one, "readlink", f"/proc/self/ns/{kind}") for one in (first, second)}
+        assert (len(names) == 1) == same, kind
+    assert user_cli.ok("exec", second, "id", "-u") == "0\n"
+    for one in (second, first):
+        user_cli.ok("delete", "--force", one)
+
+
 def test_files_of_the_container_belong_to_the_users_ids(user_cli: UserCli, user_bundle: Any, user: User) -> None:
     shared = user.home / f"shared-{serial()}"
     shared.mkdir()
