@@ -69,6 +69,7 @@ __all__ = [
     "ConfigError",
     "CorelaunchError",
     "DeadlineExceeded",
+    "DoctorCheck",
     "DropCapability",
     "Effect",
     "KernelError",
@@ -82,6 +83,7 @@ __all__ = [
     "NetworkRequest",
     "NetworkStrategy",
     "PlanEdit",
+    "PluginCommand",
     "PluginError",
     "ProcessHandle",
     "RdtManager",
@@ -621,6 +623,29 @@ class Moment(Record):
     process: Mapping[str, Any] = {}
     #: At "failed" the first error, in one line, else "".
     error: str = ""
+
+
+class DoctorCheck(Record):
+    """What a lifecycle plugin's look at the host found, for ``corelaunch doctor``."""
+
+    name: str
+    #: "ok", "warn" (something cannot be done here) or "fail" (containers that need the plugin cannot be launched).
+    status: str
+    text: str
+    #: What to do.
+    hint: str = ""
+
+
+class PluginCommand(Record):
+    """A command that a lifecycle plugin adds to ``corelaunch``; it reads its own options.
+
+    ``run`` gets the words after the command and the :class:`corelaunch.runtime.Runtime` that the global options ask
+    for, and returns the exit code.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[Sequence[str], Any], int]
 
 
 def load_manager(kind: str, name: str) -> Any:

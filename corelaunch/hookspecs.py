@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .api import CgroupManager, ConfigEdit, Moment, NetworkStrategy, PlanEdit, RdtManager
+    from .api import (
+        CgroupManager,
+        ConfigEdit,
+        DoctorCheck,
+        Moment,
+        NetworkStrategy,
+        PlanEdit,
+        PluginCommand,
+        RdtManager,
+    )
 
 #: Kind of plugin -> entry-point group. The entry point's name is what ``--cgroup-manager`` and the like choose.
 GROUPS = {
@@ -30,7 +39,14 @@ FACTORIES = {
 }
 
 #: Hooks of lifecycle plugins; each implements one or more.
-LIFECYCLE = ("corelaunch_adjust_config", "corelaunch_adjust_plan", "corelaunch_moment")
+LIFECYCLE = (
+    "corelaunch_adjust_config",
+    "corelaunch_adjust_plan",
+    "corelaunch_moment",
+    "corelaunch_commands",
+    "corelaunch_doctor",
+    "corelaunch_features",
+)
 
 #: The moments of ``corelaunch_moment`` and the OCI status that each comes in. A life goes from "creating" to
 #: "deleted"; "executing" to "updated" may come many times, and "failed" ends the life of a create that failed.
@@ -109,4 +125,28 @@ def corelaunch_moment(moment: Moment) -> None:
     leaves the container as it was, created. At all others every plugin is told even if one fails, and the failures
     are collected. "hooks point": the init's processes and namespaces exist and its limits are set, no OCI hook has
     run. "failed": a create failed and was undone. "stopped": it is about to be deleted and its init is dead.
+    """
+
+
+def corelaunch_commands() -> Sequence[PluginCommand]:  # type: ignore[empty-body]
+    """Commands to add to ``corelaunch``.
+
+    When: for a word that is no command of core's own, so no command of core can be replaced. All lifecycle plugins run
+    that the config file and ``--plugin`` name, in their order; two commands of one name are refused. An exception ends
+    the command with it.
+    """
+
+
+def corelaunch_doctor() -> Sequence[DoctorCheck]:  # type: ignore[empty-body]
+    """Checks of what the plugin needs, for ``corelaunch doctor``; it must change nothing.
+
+    All lifecycle plugins run that the config file and ``--plugin`` name, in their order. An exception is a warning.
+    """
+
+
+def corelaunch_features() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Annotations for ``corelaunch features`` (runtime-spec, features.md), with names of the plugin's own domain.
+
+    All lifecycle plugins run that the config file and ``--plugin`` name, in their order; what core says itself cannot
+    be replaced. An exception ends the command with it.
     """

@@ -40,6 +40,8 @@ class Command(Record):
     failure: int = 1
     #: It chooses plugins for a new container, so the operator's config file has a say.
     chooses: bool = False
+    #: It reads its own options (a lifecycle plugin's).
+    raw: bool = False
 
 
 class Call:
@@ -68,6 +70,7 @@ class Call:
         self.program = program
         self.settings = settings
         self.log = log
+        words = ["--", *words] if command.raw else words
         self.options, self.arguments, self.given = parse(command.options, words, mixed=command.mixed)
         _check_arity(command, len(self.arguments))
         self._make_runtime = make_runtime

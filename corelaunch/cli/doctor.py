@@ -10,6 +10,9 @@ from .output import indented, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from ..doctor import Check
 
 _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
@@ -19,7 +22,13 @@ def run(call: Call) -> int:
     """Print every check; the exit code is 1 if one of them fails."""
     from ..doctor import examine
 
-    checks = list(examine(call.runtime()))
+    runtime = call.runtime()
+    more: Sequence[Any] = ()
+    if runtime.plugins:
+        from .contributions import checks as of_plugins
+
+        more = of_plugins(runtime)
+    checks = list(examine(runtime, more))
     if call.options["json"]:
         write(indented([check.as_dict() for check in checks]) + "\n")
     else:
@@ -55,4 +64,5 @@ about it. Nothing is changed. The exit code is 1 if something fails.""",
     (Option("json", "print JSON", FLAG),),
     fewest=0,
     most=0,
+    chooses=True,
 )

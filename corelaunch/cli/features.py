@@ -10,7 +10,13 @@ def run(call: Call) -> int:
     """Print the features object, and nothing else anywhere: engines parse stdout and stderr together."""
     from ..features import features
 
-    write(indented(features(call.runtime().registry), 4) + "\n")
+    runtime = call.runtime()
+    found = features(runtime.registry)
+    if runtime.plugins:
+        from .contributions import features_annotations
+
+        found["annotations"] = {**features_annotations(runtime), **found["annotations"]}
+    write(indented(found, 4) + "\n")
     return 0
 
 
@@ -22,4 +28,5 @@ features.md).""",
     run,
     fewest=0,
     most=0,
+    chooses=True,
 )

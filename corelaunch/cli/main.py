@@ -12,7 +12,7 @@ import sys
 
 from ..errors import CorelaunchError, Unsupported, UsageError
 from ..log import Log
-from .command import Call
+from .command import CONFIG, Call
 from .options import FLAG, LIST, Option, parse
 
 TYPE_CHECKING = False
@@ -99,9 +99,11 @@ def main(
         if command is None and rest[0] in NOT_SUPPORTED:
             raise Unsupported(f"{rest[0]} is not supported", why=NOT_SUPPORTED[rest[0]])
         if command is None:
+            command = _command_of_a_plugin(rest[0], settings, log, program, make_runtime)
+        if command is None:
             log.failure(f"No help topic for '{rest[0]}'")
             return NO_SUCH_COMMAND
-        if _asks_for_help(command, rest[1:]):
+        if not command.raw and _asks_for_help(command, rest[1:]):
             return _inform(settings, ["help", rest[0]], program)
         _check_settings(settings)
         call = Call(command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime)
@@ -152,6 +154,19 @@ def load_command(verb: str) -> Command | None:
     module: Any = __import__(f"{__package__}.{verb}", fromlist=("COMMAND",))
     command: Command = module.COMMAND
     return command
+
+
+def _command_of_a_plugin(verb: str, settings: dict[str, Any], log: Log, *more: Any) -> Command | None:
+    """The command that a lifecycle plugin adds under this name; asked are those that options and config file name."""
+    if not (settings["plugin"] or settings["config"] or os.path.lexists(CONFIG)):
+        return None
+    from .contributions import command
+
+    _check_settings(settings)
+    program, make_runtime = more
+    return command(
+        verb, lambda c: Call(c, [], program=program, settings=settings, log=log, make_runtime=make_runtime)
+    )
 
 
 def _run(command: Command, call: Call) -> int:

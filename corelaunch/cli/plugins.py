@@ -35,7 +35,7 @@ def _row(registry: Registry, entry: EntryPoint) -> dict[str, Any]:
         if entry.kind in FACTORIES:
             features = sorted(registry.load(entry.kind, entry.name).features)
         else:
-            registry.plugin(entry.kind, entry.name)
+            features = sorted(registry.lifecycle(entry.name))
     except CorelaunchError as error:
         reason = str(error)
     return {

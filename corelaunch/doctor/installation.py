@@ -114,7 +114,7 @@ def plugins(runtime: Runtime) -> Iterator[Check]:
                 text = f"{entry.label}: {' '.join(claims)}" if claims else f"{entry.label}: claims nothing"
                 yield Check("plugins", name, OK if claims else WARN, text)
             else:
-                registry.plugin(entry.kind, entry.name)
+                registry.lifecycle(entry.name)
                 yield Check("plugins", name, OK, entry.label)
         except CorelaunchError as error:
             yield Check("plugins", name, FAIL, error.line(), error.hint)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from binascii import crc32
@@ -41,6 +43,22 @@ class Outcome:
     text: str
     hung: bool = False
     seconds: float = 0.0
+
+
+_PLUGIN = """
+from corelaunch.api import *
+from corelaunch.api import hookimpl
+corelaunch_api = 1
+@hookimpl
+def corelaunch_adjust_config():
+    return [SetEnv("EDITED", "yes"), AddMount("/tmp/edited", "/etc", options=["ro"]), SetResource("pids.limit", 77)]
+@hookimpl
+def corelaunch_adjust_plan():
+    return [MakeDirectory("/run/edited")]
+@hookimpl
+def corelaunch_moment(moment):
+    pass
+"""
 
 
 class Rig:
@@ -73,9 +91,12 @@ class Rig:
         self.notify = False
         #: Whether its commands are an ordinary user's, who has a state root and an installation of his own.
         self.as_user = False
+        #: Whether its commands are of an environment that has the lifecycle plugin "edits".
+        self.has_plugin = False
         self.user_root = Path("/run/user-state")
         self._make_bundle()
         self._make_user()
+        self._make_plugin()
         self._listen()
         # All of it is there before the first baseline, so that only the runtime's files can be new.
         self.root.mkdir(mode=0o700)
@@ -119,6 +140,24 @@ class Rig:
         self.user_runtime = self.runtime
         if "corelaunch" in os.path.basename(self.runtime[0]):
             self.user_runtime = [installation(self.directory / "installed"), *self.runtime[1:]]
+
+    def _make_plugin(self) -> None:
+        """A command with one more plugin: it edits config and plan, and is told of every moment."""
+        plugins = self.directory / "plugins"
+        metadata = plugins / "corelaunch_edits-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "entry_points.txt").write_text("[corelaunch.lifecycle]\nedits = cl_f_edits\n")
+        (plugins / "cl_f_edits.py").write_text(_PLUGIN)
+        py_compile.compile(str(plugins / "cl_f_edits.py"))
+        for name in ("run/edited", "tmp/edited"):  # what a launch makes in the root filesystem stays in it
+            (self.bundle / "rootfs" / name).mkdir(parents=True)
+        site = next(Path(sys.prefix).glob("lib/python3*/site-packages"))
+        self.plugin_command = self.directory / "corelaunch-edits"
+        self.plugin_command.write_text(
+            f"#!{sys.prefix}/bin/python3 -IS\nimport sys\nsys.path.append({str(site)!r})\n"
+            f"from corelaunch.isolated import start\nstart([{str(site)!r}, {str(plugins)!r}])\n"
+        )
+        self.plugin_command.chmod(0o755)
 
     def _listen(self) -> None:
         """A socket that takes whatever descriptor it is sent, and lets it go; and that of a service manager."""
@@ -191,6 +230,8 @@ class Rig:
         if self.as_user:
             ids = (f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
             return ["setpriv", *ids, *self.user_runtime, "--root", str(self.user_root), *arguments]
+        if self.has_plugin:
+            return [str(self.plugin_command), "--plugin", "edits", "--root", str(self.root), *arguments]
         return [*self.runtime, "--root", str(self.root), *arguments]
 
     def launch(self, command: Sequence[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:

@@ -38,6 +38,7 @@ class Verb:
         descriptors: how many, from 3 upward, every command of the trial is called with.
         notify: every command of the trial is called with NOTIFY_SOCKET.
         user: every command of the trial is an ordinary user's.
+        plugin: every command of the trial has a lifecycle plugin that edits config and plan.
         others: other runtimes have it, too.
     """
 
@@ -53,6 +54,7 @@ class Verb:
     descriptors: int = 0
     notify: bool = False
     user: bool = False
+    plugin: bool = False
     others: bool = True
 
 
@@ -128,6 +130,10 @@ VERBS = {
         Verb("run rootless", SHORT, (), RUN, at=(0, 1, 2), config=_rootless_range, user=True),
         Verb("exec rootless", FOREVER, ("create", "start"), EXEC, at=(0, 1, 2), config=_rootless, user=True),
         Verb("delete rootless", FOREVER, ("create",), FORCE, kills_init=True, config=_rootless_range, user=True),
+        Verb("create plugin", FOREVER, (), CREATE, at=(0, 1, 2), plugin=True, others=False),
+        Verb("run plugin", SHORT, (), RUN, at=(0, 1, 2), plugin=True, others=False),
+        Verb("start plugin", FOREVER, ("create",), ("start", "ID"), kills_init=True, plugin=True, others=False),
+        Verb("delete plugin", FOREVER, ("create",), FORCE, kills_init=True, plugin=True, others=False),
         Verb("create fds", FOREVER, (), CREATE, at=(0, 1, 2), create=_FDS, descriptors=2, others=False),
         Verb("exec fds", FOREVER, ("create", "start"), _EXEC_FDS, at=(0, 1, 2), descriptors=2, others=False),
         Verb("run notify", SHORT, (), RUN, at=(0, 1, 2), notify=True, others=False),

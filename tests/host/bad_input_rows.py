@@ -42,6 +42,17 @@ class Row:
     own_rootfs: bool = False
 
 
+#: Operator's config files in the scratch directory: what they have, what is said, text, mode.
+CONFIG_FILES = {
+    "key.toml": ("a wrong key", r"toml: plugin: unknown key \(did you mean plugins\?\)", "plugin = ['a']", 0o644),
+    "type.toml": ("a value of another type", "plugins: 'a' is not a list of names", "plugins = 'a'", 0o644),
+    "none.toml": ("no time for a plugin", "plugin_call: 0 is not a number", "[deadlines]\nplugin_call = 0", 0o644),
+    "text.toml": ("what is no TOML", "invalid config file.*text.toml", "plugins = [", 0o644),
+    "open.toml": ("write permission for all", "config file refused.*everybody can write it.*chmod", "", 0o666),
+    "gone.toml": ("a plugin that is gone", "no lifecycle plugin called 'nosuch'", "plugins = ['nosuch']", 0o644),
+}
+
+
 def put(path: str, value: Any) -> Callable[[Config], None]:
     """A change that puts a value at a dotted path ("process.args", "mounts.0.type")."""
 
@@ -488,7 +499,17 @@ ROWS = [
         put("linux.sysctl", {"net.ipv6.conf.eth0.accept_ra": "1"}),
         words=("--network", "veth:accept-ra=0"),
     ),
-    Row("lifecycle plugin that is not installed", "nosuch", options=("--plugin", "nosuch")),
+    Row(
+        "lifecycle plugin that is not installed",
+        "no lifecycle plugin called 'nosuch' is installed: installed: ",
+        options=("--plugin", "nosuch"),
+    ),
+    *(
+        Row(f"config file with {name}", line, options=("--config", f"{{scratch}}/{file}"))
+        for file, (name, line, _, _) in CONFIG_FILES.items()
+    ),
+    Row("config file that is not there", "no such config file: /nonexistent", options=("--config", "/nonexistent")),
+    Row("config file that is a directory", "config file.*/etc: it is not a regular file", options=("--config", "/etc")),
     Row("backend of a later release", "systemd", options=("--systemd-cgroup",)),
     Row("annotations that no journal takes", "cannot write the journal", put("annotations", {"a": "x" * (1 << 20)})),
     # ids, files, options

@@ -20,7 +20,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 import residue
-from bad_input_rows import EXEC_ROWS, MARK, OTHER_ROWS, ROWS, Row
+from bad_input_rows import CONFIG_FILES, EXEC_ROWS, MARK, OTHER_ROWS, ROWS, Row
 from cli_host import Bundles, Cli, Outcome, corelaunch_path
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -36,6 +36,9 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     made = Cli(corelaunch_path(), tmp_path / "root", MARK)
     made.root.mkdir(mode=0o700)
     (tmp_path / "file").write_text("")
+    for name, (_, _, text, mode) in CONFIG_FILES.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     yield made
