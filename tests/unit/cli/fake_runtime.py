@@ -87,6 +87,7 @@ class FakeRuntime:
         self.broken: list[tuple[str, CorelaunchError]] = []
         self.trace = Trace()
         self.registry = Registry([])
+        self.plugins: tuple[str, ...] = ()
         self.bundle = "/bundles/one"
 
     def __call__(self, root: str, **settings: Any) -> FakeRuntime:
