@@ -6,7 +6,11 @@ import os
 import signal
 from pathlib import Path
 
-import podman_cases
+import podman_files
+import podman_life
+import podman_namespaces
+import podman_process
+import podman_run
 from cases import case, equal, no_runtime_is_left, within
 from rootless_client import COUNT, FIRST, IMAGE, UID, RootlessPodman, make_client
 
@@ -16,36 +20,36 @@ rootless = case("rootless")
 
 #: What works alike for root and for a user, with the one difference that it has to.
 for _function in (
-    podman_cases.run,
-    podman_cases.run_detached,
-    podman_cases.run_exit_code,
-    podman_cases.run_not_found_127,
-    podman_cases.run_not_executable_126,
-    podman_cases.run_stdin,
-    podman_cases.run_terminal,
-    podman_cases.exec_,
-    podman_cases.exec_terminal,
-    podman_cases.exec_user_env_workdir,
-    podman_cases.stop,
-    podman_cases.stop_that_needs_kill,
-    podman_cases.kill,
-    podman_cases.logs_tail,
-    podman_cases.inspect,
-    podman_cases.cp_in_and_out,
-    podman_cases.volume_read_write,
-    podman_cases.volume_read_only,
-    podman_cases.tmpfs,
-    podman_cases.read_only,
-    podman_cases.env,
-    podman_cases.workdir,
-    podman_cases.additional_groups,
-    podman_cases.caps_drop_and_add,
-    podman_cases.seccomp_default,
-    podman_cases.hostname,
-    podman_cases.network_none,
-    podman_cases.network_of_a_container,
-    podman_cases.pod,
-    podman_cases.build,
+    podman_run.run,
+    podman_run.run_detached,
+    podman_run.run_exit_code,
+    podman_run.run_not_found_127,
+    podman_run.run_not_executable_126,
+    podman_run.run_stdin,
+    podman_run.run_terminal,
+    podman_run.exec_,
+    podman_run.exec_terminal,
+    podman_run.exec_user_env_workdir,
+    podman_life.stop,
+    podman_life.stop_that_needs_kill,
+    podman_life.kill,
+    podman_life.logs_tail,
+    podman_life.inspect,
+    podman_life.cp_in_and_out,
+    podman_files.volume_read_write,
+    podman_files.volume_read_only,
+    podman_files.tmpfs,
+    podman_files.read_only,
+    podman_process.env,
+    podman_process.workdir,
+    podman_process.additional_groups,
+    podman_process.caps_drop_and_add,
+    podman_process.seccomp_default,
+    podman_process.hostname,
+    podman_namespaces.network_none,
+    podman_namespaces.network_of_a_container,
+    podman_namespaces.pod,
+    podman_namespaces.build,
 ):
     rootless(_function)
 

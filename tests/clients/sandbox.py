@@ -25,14 +25,15 @@ exec setpriv --pdeathsig KILL unshare --mount --net --pid --ipc --uts --cgroup -
 
 
 def hierarchies() -> list[Path]:
-    """Where each cgroup hierarchy of the host is mounted."""
-    found = []
+    """Where each cgroup hierarchy of the host is mounted; of one that is mounted twice the first place."""
+    found: dict[str, Path] = {}
     with open("/proc/self/mountinfo") as lines:
         for line in lines:
             front, _, back = line.partition(" - ")
             if back.startswith("cgroup"):
-                found.append(Path(front.split()[4]))
-    return found
+                _, _, device, _, place, *_ = front.split()
+                found.setdefault(device, Path(place))
+    return list(found.values())
 
 
 def _make_groups(name: str) -> list[Path]:
