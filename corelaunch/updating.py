@@ -13,7 +13,7 @@ from .spec.resources import check_resources, updatable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from .backends import Placed
@@ -121,7 +121,7 @@ def _given(l3_cache_schema: str, mem_bw_schema: str) -> dict[str, str]:
     return {key: schema for key, schema in given.items() if schema}
 
 
-def _request(container_id: str, lines: Sequence[str] | Any) -> RdtRequest:
+def _request(container_id: str, lines: Iterable[str]) -> RdtRequest:
     return RdtRequest(container_id, "", tuple(line for line in lines if line))
 
 
