@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 _LEFT_OUT = ("__pycache__", "_libexec", "testing")
 
 #: Roots of what is read in one piece: with what they import at once, but for what is in a piece before. Made for the
-#: verbs: what all have, what looks for a container, signals, writes, starts, takes down, executes, creates.
+#: verbs: what all have, what looks for a container, signals, writes, starts, needs a backend, takes down, executes,
+#: creates. Any other module is a piece of its own, with what it alone imports.
 _TOGETHER = (
     ("cli.main", "cli.command"),
     ("runtime",),
     ("process",),
     ("state.book",),
     ("starting",),
-    ("deletion", "plugins.registry"),
-    ("execution",),
-    ("preparation", "creation", "cli.launch"),
+    ("plugins.registry", "plugins.watchdog", "backends", "kernel.mountinfo"),
+    ("deletion",),
+    ("cli.launch", "execution"),
+    ("preparation", "creation"),
 )
 
 #: Modules that the command imports before it has the pack, or that are no part of it.
