@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from corelaunch.api import NetworkStrategy, hookimpl
 
-from . import messages, options, pair, shared_bridge
+from . import options, pair, shared_bridge
 from .namespaces import ContainerNamespace
 from .rtnetlink import Netlink
 
@@ -48,12 +48,12 @@ class Bridge(pair.PairStrategy):
             host_end = pair.make(
                 netlink, placement, container, ctx, master=bridge.index, bridge=bridge.name, bridge_mac=our_mac
             )
-            attributes: list[tuple[int, Any]] = [(messages.IFLA_IFALIAS, placement.options["alias"])]
+            attributes: list[tuple[str, Any]] = [("IFLA_IFALIAS", placement.options["alias"])]
             if placement.options["isolated"]:
                 # In the message that brings it up: the kernel sets what belongs to the port first.
-                port = [(messages.IFLA_BRPORT_ISOLATED, b"\1")]
-                slave = [(messages.IFLA_INFO_SLAVE_KIND, "bridge"), (messages.IFLA_INFO_SLAVE_DATA, port)]
-                attributes.append((messages.IFLA_LINKINFO, slave))
+                flags = {"attrs": [("IFLA_BRPORT_ISOLATED", 1)]}
+                slave = [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", flags)]
+                attributes.append(("IFLA_LINKINFO", {"attrs": slave}))
             netlink.set_link(host_end, up=True, attributes=attributes)
 
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:

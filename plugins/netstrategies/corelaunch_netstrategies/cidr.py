@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-
 
 def parse_cidr(text: str) -> tuple[int, str, int]:
     """``(address family, address in its canonical form, prefix length)`` of ``"10.0.0.2/24"`` or ``"fd00::2/64"``.
@@ -11,13 +9,15 @@ def parse_cidr(text: str) -> tuple[int, str, int]:
     Raises:
         ValueError: it is neither; the message says what is wrong with it.
     """
+    import socket
+
     host, slash, prefix = text.partition("/")
-    family = AF_INET6 if ":" in host else AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        canonical = inet_ntop(family, inet_pton(family, host))
+        canonical = socket.inet_ntop(family, socket.inet_pton(family, host))
     except OSError:
         raise ValueError(f"{host!r} is not an IP address") from None
-    longest = 128 if family == AF_INET6 else 32
+    longest = 128 if family == socket.AF_INET6 else 32
     if not slash:
         raise ValueError("the prefix length is missing")
     if not (prefix.isascii() and prefix.isdigit()) or int(prefix) > longest:
@@ -27,7 +27,9 @@ def parse_cidr(text: str) -> tuple[int, str, int]:
 
 def in_subnet(host: str, subnet: str) -> bool:
     """Whether an address lies in the subnet of an address with prefix length; both of the same family."""
+    import socket
+
     family, network, prefix = parse_cidr(subnet)
-    numbers = [int.from_bytes(inet_pton(family, text), "big") for text in (host, network)]
-    bits = 128 if family == AF_INET6 else 32
+    numbers = [int.from_bytes(socket.inet_pton(family, text), "big") for text in (host, network)]
+    bits = 128 if family == socket.AF_INET6 else 32
     return numbers[0] >> (bits - prefix) == numbers[1] >> (bits - prefix)

@@ -16,7 +16,6 @@ import time
 
 from corelaunch.api import AlreadyExists, ConfigError, KernelError, NetworkStrategy
 
-from . import messages
 from .namespaces import find_holder, own_identity
 from .rtnetlink import Netlink
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from corelaunch.api import Effect, LaunchContext, NetworkPlacement, ProcessHandle
 
-    from .messages import Attributes, Link
     from .namespaces import ContainerNamespace
+    from .rtnetlink import Link
 
 #: Seconds that ``stats`` and ``destroy``, which have no deadline of their own, wait for the kernel.
 PATIENCE = 10.0
@@ -123,12 +122,12 @@ def make(
     mac = _random_mac()
     name = placement.host_name
     effect = ctx.intend("link", name, absent=True, host_name=name, mac=mac, **home_of(netlink), **port)
-    attributes: list[tuple[int, Any]] = [(messages.IFLA_ADDRESS, messages.mac_bytes(mac))]
+    attributes: list[tuple[str, Any]] = [("IFLA_ADDRESS", mac)]
     if master:
-        attributes.append((messages.IFLA_MASTER, master))
+        attributes.append(("IFLA_MASTER", master))
     if placement.options["mtu"]:
-        attributes.append((messages.IFLA_MTU, placement.options["mtu"]))
-    attributes.append((messages.IFLA_LINKINFO, _pair(placement, container)))
+        attributes.append(("IFLA_MTU", placement.options["mtu"]))
+    attributes.append(("IFLA_LINKINFO", _pair(placement, container)))
     try:
         netlink.create_link(name, attributes)
     except KernelError as error:
@@ -145,18 +144,15 @@ def make(
     return host_end
 
 
-def _pair(placement: NetworkPlacement, container: ContainerNamespace) -> Attributes:
+def _pair(placement: NetworkPlacement, container: ContainerNamespace) -> dict[str, Any]:
     """IFLA_LINKINFO of the pair, with all that the inner end is made with."""
-    inner: list[tuple[int, bytes | str | int]] = [
-        (messages.IFLA_IFNAME, placement.container_name),
-        (messages.IFLA_NET_NS_FD, container.fd),
-    ]
+    peer: list[tuple[str, Any]] = [("IFLA_IFNAME", placement.container_name), ("IFLA_NET_NS_FD", container.fd)]
     if placement.options["mtu"]:
-        inner.append((messages.IFLA_MTU, placement.options["mtu"]))
+        peer.append(("IFLA_MTU", placement.options["mtu"]))
     if placement.options["mac"]:
-        inner.append((messages.IFLA_ADDRESS, messages.mac_bytes(placement.options["mac"])))
-    data = [(messages.VETH_INFO_PEER, messages.link(inner))]
-    return [(messages.IFLA_INFO_KIND, "veth"), (messages.IFLA_INFO_DATA, data)]
+        peer.append(("IFLA_ADDRESS", placement.options["mac"]))
+    veth = {"attrs": [("VETH_INFO_PEER", {"attrs": peer})]}
+    return {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", veth)]}
 
 
 def delete_ours(netlink: Netlink, effect: Effect) -> None:

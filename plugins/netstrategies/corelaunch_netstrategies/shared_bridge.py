@@ -16,7 +16,6 @@ import time
 
 from corelaunch.api import AlreadyExists, DeadlineExceeded, KernelError
 
-from . import messages
 from .pair import home_of
 
 TYPE_CHECKING = False
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 
     from corelaunch.api import LaunchContext, NetworkPlacement
 
-    from .messages import Link
-    from .rtnetlink import Netlink
+    from .rtnetlink import Link, Netlink
 
 #: A file that every network namespace has once, and that only its root can open. It is opened and never written.
 _LOCK_FILE = "/proc/sys/net/ipv4/route/flush"
@@ -124,10 +122,7 @@ def ensure(netlink: Netlink, placement: NetworkPlacement, ctx: LaunchContext) ->
 
 def _make(netlink: Netlink, name: str, mac: str, addresses: list[str], ctx: LaunchContext) -> Link:
     effect = ctx.intend("bridge", name, absent=True, mac=mac, **home_of(netlink))
-    kind = [(messages.IFLA_INFO_KIND, "bridge")]
-    netlink.create_link(
-        name, [(messages.IFLA_ADDRESS, messages.mac_bytes(mac)), (messages.IFLA_LINKINFO, kind)]
-    )
+    netlink.create_link(name, [("IFLA_ADDRESS", mac), ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]})])
     bridge = netlink.link(name=name)
     if bridge is None or bridge.mac != mac:
         raise KernelError("the new bridge is not there", where=name, errno=errno.ENODEV)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from corelaunch.api import NetworkStrategy, hookimpl
 
-from . import messages, options, pair
+from . import options, pair
 from .namespaces import ContainerNamespace
 from .rtnetlink import Netlink
 
@@ -37,7 +37,7 @@ class Veth(pair.PairStrategy):
         with ContainerNamespace(process) as container, Netlink(ctx.deadline) as netlink:
             pair.check_names(netlink, placement, container)
             host_end = pair.make(netlink, placement, container, ctx)
-            netlink.set_link(host_end, up=True, attributes=[(messages.IFLA_IFALIAS, placement.options["alias"])])
+            netlink.set_link(host_end, up=True, attributes=[("IFLA_IFALIAS", placement.options["alias"])])
             for address in placement.options["host-address"]:
                 netlink.add_address(host_end, address)
 

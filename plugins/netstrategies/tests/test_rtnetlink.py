@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from corelaunch_netstrategies import messages
 from corelaunch_netstrategies.cidr import parse_cidr
 from corelaunch_netstrategies.rtnetlink import Netlink
 
@@ -34,7 +33,8 @@ def netlink() -> Iterator[Netlink]:
 
 
 def make_pair(netlink: Netlink, name: str) -> None:
-    netlink.create_link(name, [(messages.IFLA_LINKINFO, [(messages.IFLA_INFO_KIND, "veth")])])
+    information = {"attrs": [("IFLA_INFO_KIND", "veth")]}
+    netlink.create_link(name, [("IFLA_LINKINFO", information)])
 
 
 def test_a_link_that_is_not_there_is_none(netlink: Netlink) -> None:
@@ -61,7 +61,7 @@ def test_the_kernels_own_sentence_is_in_the_error(netlink: Netlink) -> None:
     link = netlink.link(name="clnet0")
     assert link is not None
     with pytest.raises(KernelError, match="mtu greater than device maximum"):
-        netlink.set_link(link, attributes=[(messages.IFLA_MTU, 1_000_000)])
+        netlink.set_link(link, attributes=[("IFLA_MTU", 1_000_000)])
 
 
 def test_deleting_a_link_that_has_gone_is_fine(netlink: Netlink) -> None:
