@@ -551,7 +551,7 @@ class RdtManager(Backend):
         raise self.unsupported("set", "schemata")
 
     def stats(self, placement: RdtPlacement) -> Mapping[str, Any]:
-        """Monitoring figures now."""
+        """Figures now, in the members of ``intel_rdt`` of ``events``: l3_cache_info, l3_cache_schema, cmt_stats …"""
         raise self.unsupported("stats", "stats")
 
     def destroy(self, placement: RdtPlacement, effects: Sequence[Effect]) -> None:
