@@ -116,6 +116,8 @@ def new_id(program: Path) -> Iterator[Callable[..., str]]:
     for container_id, root in made:
         words = [program, *(["--root", root] if root else []), "delete", "--force", container_id]
         subprocess.run(words, capture_output=True, timeout=30, check=True)
+    for parent in Path("/sys/fs/cgroup").glob(f"**/cl-replay-{os.getpid()}"):
+        parent.rmdir()  # runc leaves it
 
 
 @pytest.fixture
