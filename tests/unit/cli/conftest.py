@@ -26,10 +26,15 @@ class Cli(Protocol):
     def __call__(self, *words: str, runtime: FakeRuntime | None = None, program: str = "corelaunch") -> Outcome: ...
 
 
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command line in this process, which does not become a subreaper; what it writes to 1 and 2 is captured."""
+@pytest.fixture(autouse=True)
+def no_subreaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` makes its process a subreaper, and here that would be the one of all tests, for the rest of its life."""
     monkeypatch.setattr(native, "become_subreaper", lambda: None)
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """The command line in this process; what it writes to descriptors 1 and 2 is captured."""
 
     def run(*words: str, runtime: FakeRuntime | None = None, program: str = "corelaunch") -> Outcome:
         code = main(words, program, make_runtime=runtime or FakeRuntime())  # type: ignore[arg-type]
