@@ -135,7 +135,8 @@ def _seccomp() -> dict[str, Any]:
 def _rule(action: str) -> dict[str, Any]:
     """A profile with a rule of this action; libseccomp refuses a rule that does what happens anyway."""
     other = "SCMP_ACT_ALLOW" if action != "SCMP_ACT_ALLOW" else "SCMP_ACT_ERRNO"
-    return {"defaultAction": other, "syscalls": [{"names": ["getpid"], "action": action}]}
+    # The path is for an action that needs a listener, and is nothing to all others.
+    return {"defaultAction": other, "listenerPath": "/x", "syscalls": [{"names": ["getpid"], "action": action}]}
 
 
 def _architecture(name: str) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
         process.set_rlimits()
         save_state(process)
     with launch.step("end of sync"):
+        process.oci_state = lambda: oci_state(launch, "creating", init.pid)
         process.leave_ready_point()
 
 
@@ -315,6 +316,7 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
         process.reach_ready_point()
         process.set_rlimits()
     with trace.step("end of sync"):
+        process.oci_state = lambda: oci_state(launch, "running", process.target.pid)
         process.leave_ready_point()
 
 

@@ -142,8 +142,6 @@ static const char *check_payload(const struct plan *plan, const struct cl_record
         return "a list of groups is cut";
     if (payload == FILTER && (!size || size % 8 || size / 8 > CL_BPF_LIMIT))
         return "a seccomp filter has the wrong size";
-    if (payload == FILTER && (record->number[0] & CL_SECCOMP_FILTER_FLAG_NEW_LISTENER))
-        return "a seccomp filter wants a listener";
     if (payload == SCHED_ATTR && (size < 48 || size > 4096))
         return "scheduler attributes have the wrong size";
     /* The kernel reads maxnode - 1 bits, rounded up to long words. */
@@ -235,6 +233,9 @@ static const char *check_order(const struct cl_record *record, const struct shap
         return "an operation comes at the wrong point";
     if (record->code == CL_OP_HOOK && !is_point(seen, phase(seen) == GATED ? CL_OP_WAIT_START : CL_OP_HOOKS_POINT))
         return "an operation comes at the wrong point";
+    if (record->code == CL_OP_SECCOMP && phase(seen) == GATED &&
+        (record->number[0] & CL_SECCOMP_FILTER_FLAG_NEW_LISTENER))
+        return "nobody is left to take a seccomp listener";
     if (shape->once && is_point(seen, record->code))
         return "an operation comes twice";
     if (record->code == CL_OP_ROOTFS && is_point(seen, CL_OP_PIVOT))

@@ -76,6 +76,8 @@ void log_call(struct init *init, const char *path, const char *call); /* a warni
 /* sync.c */
 void sync_send(struct init *init, enum cl_message_type type, const void *payload, size_t size, int fd);
 bool sync_try_send(struct init *init, enum cl_message_type type, const void *payload, size_t size, int fd);
+void sync_write(struct init *init, enum cl_message_type type, const void *payload, size_t size);
+void sync_read(struct init *init, enum cl_message_type type);
 enum cl_message_type sync_next(struct init *init);
 int sync_receive(struct init *init, enum cl_message_type type, void *payload, size_t size, int *fds, int fd_limit);
 

@@ -15,6 +15,7 @@
 #define CL_PLAN_OPERATIONS 65536
 #define CL_JOIN_LIMIT 8
 #define CL_HOOK_SECONDS 2147482
+#define CL_SECCOMP_NEW_LISTENER 8
 #define CL_ERROR_PATH 1024
 #define CL_ERROR_TEXT 1024
 #define CL_SYNC_FD_ARGUMENT 1
@@ -42,6 +43,8 @@
  *   CONSOLE            init -> parent  -                   pty master             -
  *   READY              init -> parent  -                   -                      RUN
  *   RUN                parent -> init  -                   -                      end of sync (EOF)
+ *   SECCOMP            init -> parent  cl_listener         -                      SECCOMP_DONE
+ *   SECCOMP_DONE       parent -> init  -                   -                      -
  *   LOG                init -> parent  cl_log              -                      -
  *   ERROR              init -> parent  cl_error            -                      end of sync (EOF)
  */
@@ -63,7 +66,9 @@ enum cl_message_type {
     CL_MSG_LOG = 15,
     CL_MSG_ERROR = 16,
     CL_MSG_CGROUPS = 17,       /* stage 0 writes "0" to each descriptor: joining by itself, by "tasks", it need not wait for an */
-    CL_MSG_CGROUPS_JOINED = 18 /* RCU grace period (5 ms), which a write of its pid to cgroup.procs by anybody must (cgroup v1) */
+    CL_MSG_CGROUPS_JOINED = 18,/* RCU grace period (5 ms), which a write of its pid to cgroup.procs by anybody must (cgroup v1) */
+    CL_MSG_SECCOMP = 19,
+    CL_MSG_SECCOMP_DONE = 20
 };
 
 struct cl_message {
@@ -108,6 +113,10 @@ enum cl_plan_flag {
 struct cl_plan_message {
     uint32_t flags;
     uint32_t size;
+};
+
+struct cl_listener {
+    int32_t fd; /* in the init's table; the parent takes it out (pidfd_getfd): the filter may forbid sendmsg */
 };
 
 struct cl_index {
@@ -216,7 +225,7 @@ enum cl_operation {
     CL_OP_MEMORY_POLICY = 29,    /* number0 mode, number1 maxnode, blob at text0: node mask */
     CL_OP_READY_POINT = 30,
     CL_OP_EXEC_LABEL = 31,       /* text0 file below /proc/thread-self/attr, text1 value */
-    CL_OP_SECCOMP = 32,          /* blob at text0: struct sock_filter[], number0 flags of seccomp(2) */
+    CL_OP_SECCOMP = 32,          /* blob at text0: struct sock_filter[], number0 flags of seccomp(2). With NEW_LISTENER it sends SECCOMP, so END_SYNC comes later */
     CL_OP_CAP_BOUNDING = 33,     /* number0 mask that stays */
     CL_OP_CHDIR = 34,            /* text0 */
     CL_OP_USER = 35,             /* number0 uid, number1 gid, blob at text0: uint32_t additional groups. Keeps capabilities over the change */

@@ -125,12 +125,28 @@ void op_memory_policy(struct init *init, const struct cl_record *record)
         fail_call(init, "", "set_mempolicy");
 }
 
+/*
+ * Behind the filter, so with write and read alone: sendmsg may be one of those that wait for the agent, which gets the
+ * listener only now. `read` may be; then we wait here for what the parent arranges meanwhile.
+ */
+static void give_listener(struct init *init, int fd)
+{
+    struct cl_listener listener = {.fd = fd};
+    sync_write(init, CL_MSG_SECCOMP, &listener, sizeof listener);
+    sync_read(init, CL_MSG_SECCOMP_DONE);
+    close(fd);
+}
+
 void op_seccomp(struct init *init, const struct cl_record *record)
 {
     struct sock_fprog program = {
         .len = (unsigned short)(record->blob_size / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)record_text(init, record, 0),
     };
-    if (syscall(SYS_seccomp, CL_SECCOMP_SET_MODE_FILTER, (unsigned)record->number[0], &program) != 0)
+    unsigned flags = (unsigned)record->number[0];
+    long result = syscall(SYS_seccomp, CL_SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (result < 0 || (result && !(flags & CL_SECCOMP_FILTER_FLAG_NEW_LISTENER)))
         fail_call(init, "", "seccomp");
+    if (flags & CL_SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        give_listener(init, (int)result);
 }

@@ -138,3 +138,39 @@ int sync_receive(struct init *init, enum cl_message_type type, void *payload, si
         fail_rule(init, "", "the parent sent more descriptors than belong to its message");
     return count;
 }
+
+/* As sync_send, by write(2). A parent that is gone ends us by SIGPIPE: nobody is left to tell. */
+void sync_write(struct init *init, enum cl_message_type type, const void *payload, size_t size)
+{
+    char buffer[sizeof(struct cl_message) + sizeof(struct cl_listener)];
+    struct cl_message head = {.magic = CL_MESSAGE_MAGIC,
+                              .version = CL_PROTOCOL_VERSION,
+                              .type = (uint16_t)type,
+                              .sequence = ++init->sent,
+                              .length = (uint32_t)size};
+
+    memcpy(buffer, &head, sizeof head);
+    memcpy(buffer + sizeof head, payload, size);
+    if (write(init->sync, buffer, sizeof head + size) != (ssize_t)(sizeof head + size))
+        fail_call(init, "", "write to the parent");
+}
+
+/* As sync_receive, by read(2), for a message that is nothing but its header. Descriptors that came with it are lost. */
+void sync_read(struct init *init, enum cl_message_type type)
+{
+    union {
+        struct cl_message head;
+        char bytes[CL_MESSAGE_LIMIT];
+    } buffer;
+    ssize_t got;
+
+    do
+        got = read(init->sync, buffer.bytes, sizeof buffer.bytes);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        _exit(EXIT_PARENT_GONE);
+    if (got < 0)
+        fail_call(init, "", "read from the parent");
+    check_header(init, &buffer.head, (size_t)got, type, 0);
+    init->received++;
+}

@@ -22,7 +22,8 @@ from .sync import SyncMachine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from ..plan import Plan
     from .source_process import SourceProcess
@@ -47,6 +48,7 @@ class ParentProcess:
         netlink_fd: the netlink socket of the container's network namespace, -1 if none was asked for.
         master_fd: the pty master, -1 if the process has no terminal.
         external_descriptors: targets of fds 0, 1, 2 at start.
+        oci_state: tells the container's OCI state, for the agent of a seccomp listener; set by the launch.
     """
 
     #: Whether the plan has a hooks point: the init's has, the setns process's has not.
@@ -62,6 +64,7 @@ class ParentProcess:
         self.netlink_fd = -1
         self.master_fd = -1
         self.external_descriptors: tuple[str, str, str] = ("", "", "")
+        self.oci_state: Callable[[], Mapping[str, Any]] = dict
         self._mark = ""
         self._encoded = b""
         self._joins: tuple[int, ...] = ()
@@ -203,11 +206,15 @@ class ParentProcess:
     def serve(self, until: str) -> None:
         """Answer what the child asks until it sends ``until`` ("HOOKS_REACHED", "READY" or "" for the end of sync)."""
         while True:
-            name, message = self.channel.expect("SOURCE_WANTED", "CONSOLE", until)
+            name, message = self.channel.expect("SOURCE_WANTED", "CONSOLE", "SECCOMP", until)
             if name == "SOURCE_WANTED":
                 self._give_source(message.payload)
             elif name == "CONSOLE":
                 self.master_fd = message.fds[0]
+            elif name == "SECCOMP":
+                from .seccomp_listener import hand_over
+
+                hand_over(self, message.payload)
             if name == until:
                 return
 

@@ -35,6 +35,8 @@ MESSAGES = {
     "ERROR": lib.CL_MSG_ERROR,
     "CGROUPS": lib.CL_MSG_CGROUPS,
     "CGROUPS_JOINED": lib.CL_MSG_CGROUPS_JOINED,
+    "SECCOMP": lib.CL_MSG_SECCOMP,
+    "SECCOMP_DONE": lib.CL_MSG_SECCOMP_DONE,
 }
 NAMES = {number: name for name, number in MESSAGES.items()}
 
@@ -56,7 +58,9 @@ TABLE = (
     ("hooked", "CONSOLE", "consoled", 1),
     ("hooked", "READY", "ready", 0),
     ("consoled", "READY", "ready", 0),
+    ("ready", "SECCOMP", "filtered", 0),
     ("ready", "", "ended", 0),
+    ("filtered", "", "ended", 0),
 )
 _NEXT = {(phase, message): (after, fds) for phase, message, after, fds in TABLE}
 
@@ -87,6 +91,9 @@ class SyncMachine:
             self._forbidden.add("CONSOLE")
         if not hooks:
             self._forbidden.add("HOOKS_REACHED")
+        if plan.listener is None:
+            self._forbidden.add("SECCOMP")
+        self._last = "ready" if plan.listener is None else "filtered"
         self._hooks = hooks
         self._console = plan.has_console
         #: The child makes a user namespace, where the kernel refuses more.
@@ -120,9 +127,9 @@ class SyncMachine:
         """Take the end of sync.
 
         Raises:
-            ProtocolError: it came before the child was ready.
+            ProtocolError: it came before the child was ready, or had given the listener of its filter.
         """
-        if self.phase != "ready":
+        if self.phase != self._last:
             raise ProtocolError("the child went away", why=f"its sync socket closed in phase {self.phase!r}")
         self.phase = "ended"
 

@@ -29,6 +29,11 @@ _PLAIN_ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+_NOTIFY = "SCMP_ACT_NOTIFY"
+_NOTIFY_NUMBER = 0x7FC00000
+#: Newer than some libseccomp (linux/seccomp.h): a listener, and that TSYNC reports failure beside one.
+_NEW_LISTENER = 1 << 3
+_TSYNC_ESRCH = 1 << 4
 _NUMBERED_ACTIONS = {"SCMP_ACT_ERRNO": 0x00050000, "SCMP_ACT_TRACE": 0x7FF00000}
 _PERMISSIVE = frozenset((_PLAIN_ACTIONS["SCMP_ACT_ALLOW"], _PLAIN_ACTIONS["SCMP_ACT_LOG"]))
 _ENOSYS = _NUMBERED_ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS
@@ -75,7 +80,7 @@ def compile(profile: Mapping[str, Any]) -> tuple[bytes, int]:
 
     Raises:
         ConfigError: the profile is wrong; ``where`` is the JSON path.
-        Unsupported: corelaunch was built without libseccomp, or the profile asks for SCMP_ACT_NOTIFY.
+        Unsupported: corelaunch was built without libseccomp.
     """
     if not available():
         raise Unsupported(
@@ -84,8 +89,6 @@ def compile(profile: Mapping[str, Any]) -> tuple[bytes, int]:
             why="corelaunch was built without libseccomp",
             hint="install libseccomp-dev and install corelaunch again",
         )
-    if "listenerPath" in profile:
-        raise Unsupported("seccomp notification is not supported yet", where="linux.seccomp.listenerPath")
     default = _action(profile, "defaultAction", "defaultErrnoRet", "linux.seccomp")
     arches = _architectures(profile)
     rules = _list(profile, "syscalls", "linux.seccomp")
@@ -109,7 +112,10 @@ def compile(profile: Mapping[str, Any]) -> tuple[bytes, int]:
         program = enosys_prologue(arches or [lib.cl_native_arch()], named, lib) + program
     if len(program) > MAX_INSTRUCTIONS * 8:
         raise _wrong("linux.seccomp", f"the filter has {len(program) // 8} instructions, at most {MAX_INSTRUCTIONS}")
-    return program, _filter_flags(profile)
+    notifies = any(rule["action"] == _NOTIFY for rule in rules)
+    if notifies and not profile.get("listenerPath"):
+        raise _wrong("linux.seccomp.listenerPath", f"must be set: {_NOTIFY} is used")
+    return program, _filter_flags(profile, notifies)
 
 
 def _add_rule(context: Any, rule: Any, default: int, where: str) -> list[str]:
@@ -173,26 +179,33 @@ def _architectures(profile: Mapping[str, Any]) -> list[int]:
     return arches if native in arches or not arches else [native, *arches]
 
 
-def _filter_flags(profile: Mapping[str, Any]) -> int:
+def _filter_flags(profile: Mapping[str, Any], notifies: bool) -> int:
     from .._seccomp import lib
 
+    bits = _NEW_LISTENER if notifies else 0
     if profile.get("flags") is None:
         # As runc: without it the kernel turns speculation mitigations on for every filtered process.
-        return int(lib.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
-    bits = 0
+        return bits | int(lib.SECCOMP_FILTER_FLAG_SPEC_ALLOW)
     for index, name in enumerate(_list(profile, "flags", "linux.seccomp")):
         if not isinstance(name, str) or not name.startswith(_FLAG_PREFIX) or not hasattr(lib, name):
             raise _wrong(f"linux.seccomp.flags[{index}]", f"unknown flag {name!r}")
-        if name.endswith("WAIT_KILLABLE_RECV"):
-            raise Unsupported("seccomp notification is not supported yet", where=f"linux.seccomp.flags[{index}]")
+        if name.endswith("WAIT_KILLABLE_RECV") and not notifies:
+            continue  # it is about the listener alone; the kernel would refuse it, libseccomp leaves it out
         bits |= int(getattr(lib, name))
+        if name.endswith("TSYNC") and notifies:
+            bits |= _TSYNC_ESRCH
     return bits
 
 
 def _action(entry: Mapping[str, Any], key: str, errno_key: str, where: str) -> int:
     name = entry.get(key)
-    if name == "SCMP_ACT_NOTIFY":
-        raise Unsupported("seccomp notification is not supported yet", where=f"{where}.{key}")
+    if name == _NOTIFY:
+        if key == "defaultAction":
+            raise _wrong(f"{where}.{key}", f"{_NOTIFY} cannot be used as default action")
+        if "write" in _list(entry, "names", where):
+            # The init writes to say that it has the listener; nobody could answer yet.
+            raise _wrong(f"{where}.{key}", f"{_NOTIFY} cannot be used for the write syscall")
+        return _NOTIFY_NUMBER
     if name in _PLAIN_ACTIONS:
         return _PLAIN_ACTIONS[name]
     if name not in _NUMBERED_ACTIONS:

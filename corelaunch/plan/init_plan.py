@@ -20,7 +20,7 @@ from .facts import Facts
 from .mounts import MountPlan
 from .operation import Operation
 from .plan import Plan
-from .process import console, from_ready, rlimits, umask, until_ready
+from .process import console, from_ready, listener, rlimits, umask, until_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def init_plan(
         deny_setgroups=own_user and not set_groups,
         has_console=terminal,
         warnings=tuple(warnings),
+        listener=listener(linux, seccomp),
         joins=joins,
         joined_maps=_joined_maps(linux) if joined & CLONE_NEWUSER else (),
     )

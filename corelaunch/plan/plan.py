@@ -39,6 +39,8 @@ class Plan(Record):
     cpu_affinity: Mapping[str, str | None] = {}
     #: What was left out or done otherwise than the config says, one sentence each.
     warnings: Sequence[str] = ()
+    #: Socket and metadata for the listener of the seccomp filter, None if it has none.
+    listener: tuple[str, str] | None = None
     #: The namespaces that are joined by path.
     joins: Sequence[Join] = ()
     #: (file below /proc/PID, content): the maps that the user namespace that is joined must have.

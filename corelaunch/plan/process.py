@@ -136,6 +136,14 @@ def _user(user: Mapping[str, Any], set_groups: bool) -> Operation:
     )
 
 
+def listener(linux: Mapping[str, Any], seccomp: tuple[bytes, int] | None) -> tuple[str, str] | None:
+    """Socket and metadata for the listener of a compiled filter, None if it has none."""
+    if seccomp is None or not seccomp[1] & lib.CL_SECCOMP_NEW_LISTENER:
+        return None
+    profile: Mapping[str, Any] = linux["seccomp"]
+    return profile["listenerPath"], profile.get("listenerMetadata") or ""
+
+
 def _filter(seccomp: tuple[bytes, int]) -> Operation:
     program, flags = seccomp
     return Operation(lib.CL_OP_SECCOMP, numbers=(flags,), blob=program)

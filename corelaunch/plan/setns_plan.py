@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..kernel.native import lib
 from .operation import Operation
 from .plan import Plan
-from .process import console, from_ready, rlimits, umask, until_ready
+from .process import console, from_ready, listener, rlimits, umask, until_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def setns_plan(
         rlimits=rlimits(process),
         oom_score_adj=process.get("oomScoreAdj"),
         has_console=terminal,
+        listener=listener(linux, seccomp),
         cpu_affinity=process.get("execCPUAffinity") or {},
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .fields import array, integer, string, strings, table, u32, u64, word
+import os
+
+from .fields import absolute, array, integer, optional, string, strings, table, u32, u64, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +26,20 @@ ARCHITECTURES = frozenset(
 )
 FLAGS = frozenset(f"SECCOMP_FILTER_FLAG_{name}" for name in "TSYNC LOG SPEC_ALLOW WAIT_KILLABLE_RECV".split())
 
+_action = word("seccomp action", ACTIONS)
+
 #: What the init still calls behind a late filter (with no_new_privs): it waits for start, says so, and executes.
 NEEDED = frozenset(("read", "write", "close", "execve"))
+#: sun_path of unix(7), without its end.
+_SOCKET_PATH = 107
 _LETS_THROUGH = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
-def _action(value: Any, where: Where, findings: Findings) -> None:
+def _default_action(value: Any, where: Where, findings: Findings) -> None:
     if value == NOTIFY:
-        findings.unsupported(where, f"{NOTIFY} comes with a later release", "use another action")
+        findings.refuse(where, f"{NOTIFY} cannot be used as default action", "name the system calls in rules")
     else:
-        _known_action(value, where, findings)
+        _action(value, where, findings)
 
 
 def _names(value: Any, where: Where, findings: Findings) -> None:
@@ -43,24 +49,35 @@ def _names(value: Any, where: Where, findings: Findings) -> None:
 
 
 def _listener(value: Any, where: Where, findings: Findings) -> None:
-    string(value, where, findings)
-    if value:
-        findings.unsupported(where, "a seccomp listener comes with a later release", "leave it out")
+    absolute(value, where, findings)
+    if type(value) is str and len(os.fsencode(value)) > _SOCKET_PATH:
+        findings.refuse(where, f"is longer than the {_SOCKET_PATH} bytes of a socket's path")
+
+
+def _notified(profile: Any, where: Where, findings: Findings) -> None:
+    for index, rule in enumerate(profile.get("syscalls") or ()):
+        if rule["action"] != NOTIFY:
+            continue
+        if "write" in rule["names"]:
+            why = f"{NOTIFY} cannot be used for the write syscall"
+            findings.refuse((((where, "syscalls"), index), "names"), why, "the init needs it to hand the listener over")
+        if not profile.get("listenerPath"):
+            findings.refuse((where, "listenerPath"), f"must be set: syscalls[{index}] has {NOTIFY}")
 
 
 def _profile(profile: Any, where: Where, findings: Findings) -> None:
+    _notified(profile, where, findings)
     if profile["defaultAction"] in _LETS_THROUGH:
         return
     missing = set(NEEDED)
     for rule in profile.get("syscalls") or ():
-        if rule["action"] in _LETS_THROUGH:
+        if rule["action"] in (*_LETS_THROUGH, NOTIFY):
             missing.difference_update(rule["names"])
     if missing:
         names = ", ".join(sorted(missing))
         findings.warn((where, "syscalls"), f"{names}: not allowed, so the container cannot be started")
 
 
-_known_action = word("seccomp action", ACTIONS)
 _RULE = table(
     {
         "names": _names,
@@ -79,11 +96,11 @@ _RULE = table(
 #: Checks the seccomp object.
 check = table(
     {
-        "defaultAction": _action,
+        "defaultAction": _default_action,
         "defaultErrnoRet": u32,
         "architectures": array(word("seccomp architecture", ARCHITECTURES)),
         "flags": array(word("seccomp flag", FLAGS)),
-        "listenerPath": _listener,
+        "listenerPath": optional(_listener),
         "listenerMetadata": string,
         "syscalls": array(_RULE),
     },

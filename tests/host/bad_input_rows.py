@@ -348,6 +348,29 @@ ROWS = [
         f"net/nosuch.*{NO_FILE}|net.nosuch.*{NO_FILE}",
         put("linux.sysctl", {"net.nosuch": "1"}),
     ),
+    Row(
+        "seccomp agent that is not there",
+        rf"cannot send the seccomp listener: /nonexistent/agent: {NO_FILE}",
+        seccomp(
+            listenerPath="/nonexistent/agent",
+            syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+        ),
+    ),
+    Row(
+        "notification without an agent",
+        r"linux\.seccomp\.listenerPath: must be set",
+        seccomp(syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]),
+    ),
+    Row(
+        "notification of everything",
+        r"linux\.seccomp\.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action",
+        seccomp(defaultAction="SCMP_ACT_NOTIFY", listenerPath="/x"),
+    ),
+    Row(
+        "notification of write",
+        r"linux\.seccomp\.syscalls\[0\]\.names: SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        seccomp(listenerPath="/x", syscalls=[{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}]),
+    ),
     Row("unknown seccomp action", r"linux\.seccomp\.defaultAction", seccomp(defaultAction="SCMP_ACT_MAYBE")),
     Row(
         "unknown seccomp action of a rule",

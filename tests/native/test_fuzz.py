@@ -64,7 +64,7 @@ def plans() -> dict[str, list[Operation]]:
     ]
     identity = [
         Operation("EXEC_LABEL", "exec", "label"),
-        Operation("SECCOMP", blob=bytes(64)),
+        Operation("SECCOMP", blob=bytes(64), numbers=(8,)),
         Operation("CAP_BOUNDING", numbers=(3,)),
         Operation("CHDIR", "/work", flags=["TENTATIVE"]),
         Operation("USER", numbers=(1000, 1000), blob=bytes(12), flags=["SET_GROUPS"]),

@@ -136,7 +136,8 @@ def test_every_seccomp_word_compiles_and_what_is_not_listed_is_refused(found: di
         return
     for action in listed["actions"]:
         default = "SCMP_ACT_ERRNO" if action == "SCMP_ACT_ALLOW" else "SCMP_ACT_ALLOW"
-        assert seccomp.compile({"defaultAction": default, "syscalls": [{"names": ["getpid"], "action": action}]})[0]
+        rule = {"names": ["getpid"], "action": action}
+        assert seccomp.compile({"defaultAction": default, "listenerPath": "/x", "syscalls": [rule]})[0]
     for operator in listed["operators"]:
         argument = {"index": 0, "value": 1, "valueTwo": 1, "op": operator}
         rule = {"names": ["close"], "action": "SCMP_ACT_ERRNO", "args": [argument]}
@@ -144,7 +145,10 @@ def test_every_seccomp_word_compiles_and_what_is_not_listed_is_refused(found: di
     for arch in listed["archs"]:
         assert seccomp.compile({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [arch]})[0]
     for flag in listed["supportedFlags"]:
-        assert seccomp.compile({"defaultAction": "SCMP_ACT_ALLOW", "flags": [flag]})[1] > 0
+        # Each by what it adds; one of them means something only beside a listener.
+        rule = {"names": ["getpid"], "action": "SCMP_ACT_NOTIFY"}
+        profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x", "syscalls": [rule]}
+        assert seccomp.compile({**profile, "flags": [flag]})[1] != seccomp.compile({**profile, "flags": []})[1]
     assert set(listed["supportedFlags"]) <= set(listed["knownFlags"])
 
 

@@ -20,9 +20,16 @@ from corelaunch.kernel import native
 from corelaunch.kernel.native import lib
 
 
-def plan(*, userns: bool = False, console: bool = False, sources: tuple[int, ...] = ()) -> Any:
+def plan(
+    *, userns: bool = False, console: bool = False, listener: bool = False, sources: tuple[int, ...] = ()
+) -> Any:
     operations = [SimpleNamespace(flags=lib.CL_FLAG_FROM_PARENT if i in sources else 0) for i in range(8)]
-    return SimpleNamespace(uid_map="0 0 1\n" if userns else None, has_console=console, operations=operations)
+    return SimpleNamespace(
+        uid_map="0 0 1\n" if userns else None,
+        has_console=console,
+        operations=operations,
+        listener=("/x", "") if listener else None,
+    )
 
 
 class Conversation:
@@ -87,6 +94,21 @@ def test_an_exec_knows_no_hooks_point(talk: Any) -> None:
         child.channel.receive()
 
 
+def test_a_listener_is_owed_where_the_plan_has_one_and_given_once(talk: Any) -> None:
+    launched = ("HELLO", "STAGE2", "INIT_ALIVE", "HOOKS_REACHED", "READY")
+    silent = talk(listener=True)
+    silent.hear(*launched)
+    os.close(silent.theirs)
+    silent.theirs = -1
+    with pytest.raises(ProtocolError, match="its sync socket closed in phase 'ready'"):
+        silent.channel.receive()
+    child = talk(listener=True)
+    child.hear(*launched, "SECCOMP")
+    child.say("SECCOMP")
+    with pytest.raises(ProtocolError, match="unexpected message from the child: SECCOMP"):
+        child.channel.receive()
+
+
 @pytest.mark.parametrize(
     ("before", "message"),
     [
@@ -99,6 +121,7 @@ def test_an_exec_knows_no_hooks_point(talk: Any) -> None:
         (("HELLO", "STAGE2", "INIT_ALIVE", "HOOKS_REACHED"), "HOOKS_REACHED"),
         (("HELLO", "STAGE2", "INIT_ALIVE", "HOOKS_REACHED", "READY"), "READY"),
         (("HELLO", "STAGE2", "INIT_ALIVE"), "RUN"),
+        (("HELLO", "STAGE2", "INIT_ALIVE", "HOOKS_REACHED", "READY"), "SECCOMP"),
     ],
 )
 def test_what_is_out_of_turn_is_a_protocol_error(talk: Any, before: tuple[str, ...], message: str) -> None:
@@ -230,7 +253,8 @@ def test_random_transcripts_end_in_our_own_errors_and_leak_nothing(talk: Any) ->
     print(f"seed {seed}")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(400):
-        child = Conversation(userns=chance.random() < 0.5, console=chance.random() < 0.5, seconds=0.05)
+        likely = {name: chance.random() < 0.5 for name in ("userns", "console", "listener")}
+        child = Conversation(**likely, seconds=0.05)
         try:
             for _ in range(chance.randrange(12)):
                 number = chance.choice([*NAMES, 0, 99, 65535])
@@ -249,5 +273,5 @@ def test_every_message_of_the_header_stands_in_the_table_or_is_the_parents() -> 
     header = {n[len("CL_MSG_") :] for n in dir(lib) if n.startswith("CL_MSG_")}
     assert header == set(MESSAGES)
     from_child = {message for _, message, _, _ in TABLE} - {""}
-    from_parent = {"BOOTSTRAP", "MAPPINGS_WRITTEN", "PLAN", "SOURCE", "HOOKS_DONE", "RUN", "CGROUPS"}
+    from_parent = {"BOOTSTRAP", "MAPPINGS_WRITTEN", "PLAN", "SOURCE", "HOOKS_DONE", "RUN", "CGROUPS", "SECCOMP_DONE"}
     assert from_child | from_parent | {"LOG", "ERROR"} == header

@@ -167,18 +167,38 @@ def test_a_wrong_profile_is_refused_with_the_path_of_the_fault(wrong: dict[str, 
     assert caught.value.where == where
 
 
+NOTIFY = {"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}
+NEW_LISTENER, TSYNC_ESRCH, WAIT_KILLABLE = 8, 16, 32
+
+
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "where"),
     [
-        profile(default="SCMP_ACT_NOTIFY"),
-        profile({"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}),
-        profile(allow("read"), listenerPath="/run/listener"),
-        profile(allow("read"), flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
+        (profile(default="SCMP_ACT_NOTIFY", listenerPath="/x"), "linux.seccomp.defaultAction"),
+        (profile({**NOTIFY, "names": ["write"]}, listenerPath="/x"), "linux.seccomp.syscalls[0].action"),
+        (profile(NOTIFY), "linux.seccomp.listenerPath"),
+        (profile(NOTIFY, listenerPath=""), "linux.seccomp.listenerPath"),
     ],
 )
-def test_notification_is_refused_and_never_ignored(asked: dict[str, Any]) -> None:
-    with pytest.raises(Unsupported):
+def test_notification_that_cannot_work_is_refused(asked: dict[str, Any], where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         seccomp.compile(asked)
+    assert caught.value.where == where
+
+
+def test_a_filter_that_notifies_wants_a_listener_and_no_other_does() -> None:
+    program, flags = seccomp.compile(profile(NOTIFY, listenerPath="/x"))
+    assert flags & NEW_LISTENER
+    assert b"\x06\0\0\0\0\0\xc0\x7f" in program  # ret SECCOMP_RET_USER_NOTIF
+    assert not seccomp.compile(profile(allow("read"), listenerPath="/x"))[1] & NEW_LISTENER
+
+
+def test_flags_of_a_listener_are_only_with_one() -> None:
+    flags = ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"]
+    assert seccomp.compile(profile(allow("read"), flags=flags))[1] == 1
+    assert seccomp.compile(profile(NOTIFY, flags=flags, listenerPath="/x"))[1] == (
+        1 | NEW_LISTENER | TSYNC_ESRCH | WAIT_KILLABLE
+    )
 
 
 def test_a_rule_with_the_default_action_is_no_error(run_filter: Run) -> None:

@@ -229,6 +229,7 @@ def test_a_wrong_value_is_refused_with_its_json_path(
     assert find_errors(config)[0].where == where
 
 
+NOTIFIES = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
 MOUNTED = ("mounts", "linux.maskedPaths", "linux.readonlyPaths")
 RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
     ([("linux.namespaces", [{"type": "mount"}])], "hostname", "cannot be set without a uts namespace"),
@@ -236,6 +237,32 @@ RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
         [("hostname", GONE), ("domainname", "x"), ("linux.namespaces", [{"type": "mount"}])],
         "domainname",
         "cannot be set without a uts namespace",
+    ),
+    (
+        [("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/x"})],
+        "linux.seccomp.defaultAction",
+        "cannot be used as default action",
+    ),
+    ([("linux.seccomp", {**NOTIFIES, "listenerPath": "x"})], "linux.seccomp.listenerPath", "not an absolute path"),
+    (
+        [("linux.seccomp", {**NOTIFIES, "listenerPath": "/" + "x" * 107})],
+        "linux.seccomp.listenerPath",
+        "longer than the 107 bytes",
+    ),
+    ([("linux.seccomp", NOTIFIES)], "linux.seccomp.listenerPath", "must be set: syscalls[0] has SCMP_ACT_NOTIFY"),
+    (
+        [
+            (
+                "linux.seccomp",
+                {
+                    **NOTIFIES,
+                    "listenerPath": "/x",
+                    "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"}],
+                },
+            )
+        ],
+        "linux.seccomp.syscalls[0].names",
+        "cannot be used for the write syscall",
     ),
     ([("linux.namespaces", [{"type": "uts"}])], "linux.maskedPaths", "cannot be done without a mount namespace"),
     (
@@ -339,13 +366,6 @@ def test_parts_that_contradict_each_other_are_refused(
 
 
 LATER = [
-    ("linux.seccomp", {"defaultAction": "SCMP_ACT_NOTIFY"}, "linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY"),
-    (
-        "linux.seccomp",
-        {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"},
-        "linux.seccomp.listenerPath",
-        "a seccomp listener",
-    ),
     ("linux.netDevices", {"eth0": {}}, "linux.netDevices", "moving network devices"),
     ("linux.mountLabel", "system_u:x", "linux.mountLabel", "labels of mounts"),
 ]
