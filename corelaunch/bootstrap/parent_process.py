@@ -258,7 +258,10 @@ class ParentProcess:
                 except (ProcessLookupError, ChildProcessError):
                     pass
         if self.handle is None and self.stage0 is not None:
-            self._reap_unknown_stage2()
+            from .lost_child import reap
+
+            self.channel.close()
+            reap(self._mark, PHASE_SECONDS)
 
     def end_sources(self) -> None:
         """End the source process, if there was need of one: every mount is made."""
@@ -335,22 +338,6 @@ class ParentProcess:
             return native.open_tree(_AT_FDCWD, path, _OPEN_TREE_CLONE | (_AT_RECURSIVE if recursive else 0))
         except OSError as error:
             raise KernelError.of("cannot open mount source", error, where=path) from error
-
-    def _reap_unknown_stage2(self) -> None:
-        """Stage 2 may exist without our knowing: stage 0 was killed between clone and STAGE2.
-
-        It sees the end of its pipe or of our socket and exits, but as our child it must be reaped, and among the
-        children of a library's process it is known by its name alone.
-        """
-        self.channel.close()
-        for pid in procfs.pids():
-            if procfs.command_name(pid) == self._mark and procfs.parent_pid(pid) == os.getpid():
-                fd = pidfd.open(pid)
-                try:
-                    pidfd.send_signal(fd, SIGKILL)
-                    pidfd.wait(fd, PHASE_SECONDS)
-                finally:
-                    os.close(fd)
 
 
 def _limit(value: int) -> int:
