@@ -13,7 +13,7 @@ from _signal import SIGKILL
 
 from .api import CgroupPlacement, ProcessHandle
 from .backends import recall
-from .errors import CorelaunchError, PluginError, StateError, TeardownError
+from .errors import CorelaunchError, KernelError, PluginError, StateError, TeardownError
 from .kernel import pidfd, procfs
 from .kernel.cgroup_events import freezing, populated
 
@@ -211,31 +211,32 @@ def remove_directory(directory: str) -> None:
     """Remove a container's state directory: plain files and FIFOs of ours, and the directory itself.
 
     The journal goes last: as long as there is a file, there is a journal that says what it is.
-    """
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return
-    names.sort(key=lambda name: name == "journal")
-    for name in names:
-        path = os.path.join(directory, name)
-        try:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                if name == NOTIFY_DIRECTORY:
-                    from .notify import remove_directory as remove_notify
 
-                    remove_notify(directory)
-                    continue
-                raise StateError(
-                    "cannot remove the state directory", where=path, why="there is a directory that is not ours"
-                )
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
+    Raises:
+        StateError: there is something in it that is not ours.
+        KernelError: the kernel refuses.
+    """
+    path = directory
     try:
+        for name in sorted(os.listdir(directory), key=lambda name: name == "journal"):
+            path = os.path.join(directory, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                os.unlink(path)
+            elif name == NOTIFY_DIRECTORY:
+                from .notify import remove_directory as remove_notify
+
+                remove_notify(directory)
+            else:
+                why = "there is a directory that is not ours"
+                raise StateError("cannot remove the state directory", where=path, why=why)
+        path = directory
         os.rmdir(directory)
     except FileNotFoundError:
-        pass
+        # Another delete is at work on the same directory, and as far as we are.
+        if os.path.lexists(directory):
+            remove_directory(directory)
+    except OSError as error:
+        raise KernelError.of("cannot remove the state directory", error, where=path) from error
 
 
 def _named(error: Exception, owner: str) -> Exception:

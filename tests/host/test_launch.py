@@ -359,3 +359,19 @@ def test_an_exec_whose_cgroup_manager_is_gone_leaves_no_lock_and_no_descriptor(
             container.exec({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert not container.locked()
+
+
+def test_a_state_directory_that_cannot_be_removed_is_named_with_the_kernels_reason(
+    runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = runtime.create("t1", str(bundle("true")))
+
+    def refuse(path: str, **_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("corelaunch.teardown.os.rmdir", refuse)
+        with pytest.raises(CorelaunchError, match=r"cannot remove the state directory: .*/t1: input/output error"):
+            container.delete(force=True)
+    runtime.load("t1").delete(force=True)
+    assert runtime.root.ids() == []
