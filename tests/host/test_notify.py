@@ -138,12 +138,13 @@ def test_the_process_finds_a_socket_that_every_user_may_write_to(cli: Cli, bundl
 
 @pytest.mark.parametrize("runtime", ["corelaunch", "runc"])
 def test_start_waits_until_the_container_is_ready_and_tells_the_service_manager(
-    cli: Cli, bundles: Bundles, manager: Manager, runtime: str, tmp_path: Path
+    cli: Cli, bundles: Bundles, manager: Manager, runtime: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if runtime == "runc":
         if not os.path.exists(RUNC) or manager.address.startswith("@"):
             pytest.skip("no runc, or a runc that knows no abstract names")
         cli = Cli(RUNC, tmp_path / "runc", MARK + "-r")
+        request.addfinalizer(cli.delete_all)
     one = cli.new_id()
     script = "notify STATUS=starting; while ! test -e /tmp/go; do sleep 0.1; done; notify READY=1; sleep 100"
 
@@ -168,8 +169,6 @@ def test_start_waits_until_the_container_is_ready_and_tells_the_service_manager(
         assert start.stdout is not None
         assert start.stdout.read() == ""
     assert manager.quiet()
-    cli("delete", "--force", one)
-    cli.delete_all()
 
 
 def test_start_ends_with_a_container_that_never_gets_ready(cli: Cli, bundles: Bundles, manager: Manager) -> None:
