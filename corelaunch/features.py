@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from . import SPEC_VERSION, __version__
+from .backends import BEST_EFFORT, OFF, REQUIRED
 from .errors import CorelaunchError
 from .kernel import seccomp
 from .preparation import NETWORKS_ANNOTATION
@@ -174,6 +175,8 @@ def _leading_digits(text: str) -> Iterable[str]:
 def _annotations() -> dict[str, str]:
     found = {
         "org.corelaunch.version": __version__,
+        # How much a container's cgroup matters; --rootless chooses, plan and state show it.
+        "org.corelaunch.cgroupModes": f"{REQUIRED},{BEST_EFFORT},{OFF}",
         # Engines that look for a checkpoint look here.
         "org.opencontainers.runc.checkpoint.enabled": "false",
     }

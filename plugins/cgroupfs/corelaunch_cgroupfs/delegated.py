@@ -34,11 +34,22 @@ def place_delegated(request: CgroupRequest, inner: str) -> CgroupPlacement:
     own = own_cgroups()
     paths: dict[str, str] = {}
     refused: dict[str, str] = {}
-    for hierarchy in cgroup_hierarchies():
+    hierarchies = cgroup_hierarchies()
+    for hierarchy in hierarchies:
         mount = hierarchy.mountpoint.rstrip("/")
         ours = mount + own_path(own, hierarchy.controllers, hierarchy.root)
-        directory = (mount if request.path.startswith("/") else ours.rstrip("/")) + inner
-        obstacle = _obstacle(directory, ours, mount, v2=hierarchy.version == 2)
+        if request.path.startswith("/"):
+            above = [mount]
+        elif hierarchy.version == 2 and len(hierarchies) == 1 and ours != mount:
+            # Ours holds processes, so its children get no controllers (cgroups(7)); better the one above, if we may.
+            above = [os.path.dirname(ours), ours]
+        else:
+            above = [ours]
+        for place in above:
+            directory = place + inner
+            obstacle = _obstacle(directory, ours, mount, v2=hierarchy.version == 2)
+            if not obstacle:
+                break
         for controller in hierarchy.controllers or ("",):
             (refused if obstacle else paths)[controller] = obstacle or directory
     if request.path and not paths:
