@@ -186,11 +186,6 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         os.close(process.handle.pidfd)
     try:
         teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
-        if launch.observe is not None:
-            from .moments import tell
-
-            first = {"step": launch.reached, "error": str(error)}
-            tell(runtime.registry, runtime.log, book.container_id, book.ledger, "failed", **first)
         teardown.run_poststop(book, runtime.log)
         teardown.remove_directory(book.directory)
     except (CorelaunchError, OSError) as second:
@@ -198,6 +193,11 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         if isinstance(error, CorelaunchError) and not error.hint:
             error.hint = f"something is left of it: delete --force {book.container_id}"
     finally:
+        if launch.observe is not None:
+            from .moments import tell
+
+            first = {"step": launch.reached, "error": str(error)}
+            tell(runtime.registry, runtime.log, book.container_id, book.ledger, "failed", **first)
         book.close()
 
 

@@ -23,13 +23,14 @@ class Guard:
 
     Attributes:
         seconds: how long one call may take.
+        log: takes (level, message).
         child: gives a pidfd of the child that is to die with a call that does not return, -1 if there is none yet.
     """
 
     def __init__(self, log: Callable[[str, str], None], seconds: float = CALL_SECONDS) -> None:
         self.seconds = seconds
         self.child: Callable[[], int] | None = None
-        self._log = log
+        self.log = log
 
     def __call__(self, owner: str, what: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Call ``function``.
@@ -43,7 +44,7 @@ class Guard:
             return function(*arguments, **keywords)
         finally:
             if time.monotonic() > end:
-                self._log("warning", f"{owner}: {what}: took longer than {self.seconds:g} s")
+                self.log("warning", f"{owner}: {what}: took longer than {self.seconds:g} s")
 
 
 class Guarded:

@@ -96,6 +96,10 @@ class Registry:
             from .lifecycle_hooks import load_hooks
 
             self._lifecycle[name] = load_hooks(self, name, made_by)
+            label = self.distribution("lifecycle", name)
+            if made_by not in ("", label):
+                text = f"lifecycle plugin {name!r} is {label}, the container was made with {made_by}"
+                self.guard.log("warning", text)
         return self._lifecycle[name]
 
     def plugin(self, kind: str, name: str, *, made_by: str = "") -> Any:

@@ -221,6 +221,21 @@ def test_a_plugin_that_is_missing_stops_delete_and_force_keeps_its_record_for_gc
     assert again.root.ids() == []
 
 
+def test_an_upgraded_plugin_is_called_and_said_to_be_another_version(
+    watched: tuple[Runtime, Any], site: Site, bundle: Bundle
+) -> None:
+    runtime, _ = watched
+    runtime.create("cl-life-13", str(bundle("true"))).close()
+    site.remove("watch")
+    site.add("watch", version="2.0")
+    lines: list[str] = []
+    later = Runtime(str(runtime.root.path), log=lambda level, text: lines.append(text))
+    later.load("cl-life-13").delete(force=True)
+    line = "lifecycle plugin 'watch' is corelaunch-watch 2.0, the container was made with corelaunch-watch 1.0"
+    assert lines == [line]
+    assert names(later.registry.plugin("lifecycle", "watch")) == ["stopped", "deleted"]
+
+
 def test_a_broken_plugin_stops_only_the_containers_that_have_it(
     watched: tuple[Runtime, Any], site: Site, bundle: Bundle
 ) -> None:
