@@ -366,8 +366,12 @@ def test_a_state_directory_that_cannot_be_removed_is_named_with_the_kernels_reas
 ) -> None:
     container = runtime.create("t1", str(bundle("true")))
 
-    def refuse(path: str, **_: Any) -> None:
-        raise OSError(5, "Input/output error")
+    rmdir = os.rmdir
+
+    def refuse(path: str, **more: Any) -> None:
+        if path == container.directory:
+            raise OSError(5, "Input/output error")
+        rmdir(path, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr("corelaunch.teardown.os.rmdir", refuse)
