@@ -94,15 +94,19 @@ def check_trusted(path: str) -> None:
     """
     if os.geteuid() != 0:
         return
-    for one in (path, os.path.dirname(path)):
-        found = os.stat(one or ".")
-        if not _is_roots(found.st_uid) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
-            raise PluginError(
-                "plugin refused",
-                where=one,
-                why="it belongs to, or can be written by, somebody other than root",
-                hint="chown root and chmod go-w, or install it with pip as root",
-            )
+    _require_roots(path)
+    _require_roots(os.path.dirname(path) or ".")
+
+
+def _require_roots(path: str) -> None:
+    found = os.stat(path)
+    if not _is_roots(found.st_uid) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+        raise PluginError(
+            "plugin refused",
+            where=path,
+            why="it belongs to, or can be written by, somebody other than root",
+            hint="chown root and chmod go-w, or install it with pip as root",
+        )
 
 
 def _is_roots(uid: int) -> bool:
@@ -132,7 +136,7 @@ def check_code(entry: EntryPoint, module: str) -> None:
                 check_trusted(path)
         if os.path.isdir(place):
             for name in os.listdir(place):
-                check_trusted(os.path.join(place, name))
+                _require_roots(os.path.join(place, name))
 
 
 def _metadata_directories(directory: str) -> list[str]:
