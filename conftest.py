@@ -8,7 +8,7 @@ import os
 import pytest
 
 #: Suites that make cgroups and links of fixed names, so that two runs on one machine would disturb each other.
-_ALONE = ("/tests/host/", "/plugins/")
+_ALONE = ("/tests/host/", "/tests/docs/", "/plugins/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
