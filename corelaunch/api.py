@@ -218,7 +218,8 @@ class CgroupRequest(Record):
     #: linux.resources as it stands in config.json (OCI runtime-spec, config-linux.md).
     resources: Mapping[str, Any] = {}
     annotations: Mapping[str, str] = {}
-    #: "required", "best-effort" (rootless, nothing asked of the cgroup) or "off".
+    #: "required": in every hierarchy, or refuse; "best-effort" (users): where we may, and refuse only what is asked of
+    #: ``path`` and ``resources`` and cannot be; a placement without paths then means that there is none; or "off".
     mode: str = "required"
     #: Host uid and gid of the container's root, for delegation; -1: do not delegate.
     owner_uid: int = -1
