@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cases import chosen
 
 #: On tmpfs, as all that is written: it is gone with the mount namespace.
-WORK = Path("/var/tmp/client")
+WORK = Path("/run/client")
 
 
 def mount(*words: str) -> None:
@@ -40,17 +40,20 @@ def mount_all() -> None:
     for path, kind, source, options in groups:
         os.makedirs(path, exist_ok=True)
         mount("-t", kind, *(["-o", options.removeprefix("rw,")] if kind == "cgroup" else []), source, path)
-    for directory in ("/run", "/var/tmp", "/var/lib/containers", "/var/lib/containerd", "/var/lib/cni"):
-        if os.path.isdir(directory):
-            mode = "1777" if directory == "/var/tmp" else "755"
-            mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", directory)
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    # Overlays, as the checkout and the runtime may be below one of these.
     # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
-    for directory in ("/etc", "/usr/local/bin"):
-        upper, work = (Path(f"/var/tmp/changed{directory}", name) for name in ("upper", "work"))
+    for directory in ("/etc", "/usr/local/bin", "/opt", "/var/lib", "/var/tmp"):
+        upper, work = (Path(f"/run/changed{directory}", name) for name in ("upper", "work"))
         upper.mkdir(parents=True)
+        upper.chmod(os.stat(directory).st_mode)
         work.mkdir()
         options = f"lowerdir={directory},upperdir={upper},workdir={work}"
         mount("-t", "overlay", "-o", options, "overlay", directory)
+    # An overlay's upper directory, which images need, cannot lie in an overlay.
+    for directory in ("/var/lib/containers", "/var/lib/containerd"):
+        os.makedirs(directory, exist_ok=True)
+        mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
     WORK.mkdir()
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(WORK))
     mount("--make-shared", str(WORK))
