@@ -43,7 +43,7 @@ def mount_all() -> None:
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     # Overlays, as the checkout and the runtime may be below one of these.
     # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
-    for directory in ("/etc", "/usr/local/bin", "/opt", "/var/lib", "/var/tmp"):
+    for directory in ("/etc", "/usr/local/bin", "/opt", "/tmp", "/var/lib", "/var/tmp"):
         upper, work = (Path(f"/run/changed{directory}", name) for name in ("upper", "work"))
         upper.mkdir(parents=True)
         upper.chmod(os.stat(directory).st_mode)
