@@ -63,6 +63,25 @@ def _hooks(config: dict[str, Any]) -> None:
     config["hooks"] = {moment: [hook] for moment in ("prestart", "createRuntime", "poststart", "poststop")}
 
 
+def _inner_hooks(config: dict[str, Any]) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/null; sleep 1000 & exit 0"]}
+    config["hooks"] = {moment: [hook, hook] for moment in ("createContainer", "startContainer")}
+
+
+def _joined(config: dict[str, Any]) -> None:
+    """Those of the command itself, by their paths: the pid namespace goes on when the container ends."""
+    config.pop("hostname", None)
+    names = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+    for entry in config["linux"]["namespaces"]:
+        if entry["type"] in names:
+            entry["path"] = f"/proc/self/ns/{names[entry['type']]}"
+
+
+def _joined_with_hooks(config: dict[str, Any]) -> None:
+    _joined(config)
+    _inner_hooks(config)
+
+
 def _terminal(config: dict[str, Any]) -> None:
     config["process"]["terminal"] = True
 
@@ -103,6 +122,8 @@ _BRIDGE = (
 _CONSOLE = ("--console-socket", "CONSOLE")
 _FDS = ("--preserve-fds", "2", "--pidfd-socket", "CONSOLE")
 _EXEC_FDS = ("exec", *_FDS, "ID", "true")
+_START = ("start", "ID")
+_RUNNING = ("create", "start")
 
 VERBS = {
     verb.name: verb
@@ -123,6 +144,10 @@ VERBS = {
         Verb("create bridge", FOREVER, (), CREATE, at=(0, 1, 2), create=_BRIDGE, others=False),
         Verb("delete bridge", FOREVER, ("create",), ("delete", "--force", "ID"), create=_BRIDGE, others=False),
         Verb("run hooks", SHORT, (), RUN, at=(0, 1, 2), config=_hooks),
+        Verb("create joined", FOREVER, (), CREATE, at=(0, 1, 2), config=_joined, others=False),
+        Verb("run joined hooks", SHORT, (), RUN, at=(0, 1, 2), config=_joined_with_hooks, others=False),
+        Verb("start hooks", FOREVER, ("create",), _START, attached=True, config=_inner_hooks, others=False),
+        Verb("delete joined", FOREVER, _RUNNING, FORCE, kills_init=True, config=_joined_with_hooks, others=False),
         Verb("create tty", FOREVER, (), CREATE, at=(0, 1, 2), create=_CONSOLE, config=_terminal),
         Verb("create userns", FOREVER, (), CREATE, at=(0, 1, 2), config=_user_namespace),
         Verb("create rootless", FOREVER, (), CREATE, at=(0, 1, 2), config=_rootless, user=True),
