@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 
+from ..errors import CorelaunchError, PluginError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,7 @@ class Guard:
 
 
 class Guarded:
-    """A backend whose methods are called through a guard."""
+    """A backend whose methods are called through a guard; what they raise that is no error of ours becomes one."""
 
     __slots__ = ("_guard", "_manager", "_owner")
 
@@ -62,7 +64,17 @@ class Guarded:
         if not callable(value):
             return value
         guard, owner = self._guard, self._owner
-        return lambda *arguments, **keywords: guard(owner, name, value, *arguments, **keywords)
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            try:
+                return guard(owner, name, value, *arguments, **keywords)
+            except CorelaunchError:
+                raise
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                raise PluginError(f"plugin {owner} failed", where=name, why=why, plugin=owner) from error
+
+        return call
 
     def __repr__(self) -> str:
         return f"<guarded {self._manager!r}>"

@@ -12,8 +12,9 @@ import pluggy
 import pytest
 
 from corelaunch import api, hookspecs
-from corelaunch.errors import PluginError
+from corelaunch.errors import KernelError, PluginError
 from corelaunch.plugins.discovery import find, plugin_directories
+from corelaunch.plugins.guard import Guard
 from corelaunch.plugins.manager import load_through_pluggy
 from corelaunch.plugins.registry import Registry
 
@@ -178,3 +179,26 @@ def test_code_that_others_can_write_is_refused_before_it_is_run(install: Install
 def test_only_the_given_directories_are_looked_at(install: Install, tmp_path_factory: pytest.TempPathFactory) -> None:
     install("mine")
     assert Registry([str(tmp_path_factory.mktemp("empty"))]).names("cgroup_manager") == []
+
+
+RAISES = """
+from corelaunch.api import CgroupManager, KernelError, hookimpl
+corelaunch_api = 1
+class Manager(CgroupManager):
+    def place(self, request):
+        return 1 / 0
+    def freeze(self, placement):
+        raise KernelError("cannot freeze", errno=5)
+@hookimpl
+def corelaunch_cgroup_manager():
+    return Manager()
+"""
+
+
+def test_whatever_a_backend_raises_names_it(install: Install) -> None:
+    registry = Registry([str(install("raises", RAISES))], guard=Guard(lambda level, text: None))
+    manager = registry.load("cgroup_manager", "raises")
+    with pytest.raises(PluginError, match=r"^plugin cgroup_manager:raises failed: place: ZeroDivisionError: division"):
+        manager.place(None)
+    with pytest.raises(KernelError, match=r"^cannot freeze"):
+        manager.freeze(None)
