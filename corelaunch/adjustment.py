@@ -6,14 +6,14 @@ bundle: a plugin can ask for no more than a config can. Nothing is changed outsi
 
 from __future__ import annotations
 
-from .config_edits import CONFIG_EDITS, AddNetwork
+from .config_edits import CONFIG_EDITS, PROCESS_EDITS, AddNetwork, SetResource
 from .edits import PLAN_EDITS, as_json, check_types, describe, from_json
-from .errors import ConfigError, CorelaunchError, PluginError
+from .errors import ChildError, ConfigError, CorelaunchError, PluginError, StateError
 from .kernel.native import lib
 from .plan.operation import Operation
 from .plugins.lifecycle_hooks import call_all
 from .records import Record
-from .spec.check import check_config
+from .spec.check import check_config, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def adjust_config(registry: Registry, plugins: Plugins, container_id: str, bundl
                 for one in own:
                     one.edit.apply(config)  # type: ignore[attr-defined]
                 warnings = check_config(config, bundle.replace(config=config))
+                _refuse_unknown(config, own)
             except CorelaunchError as error:
                 raise _by(name, error) from error
             edits += own
@@ -133,14 +134,69 @@ def adjust_plan(
 
 
 def replayed(config: Mapping[str, Any], edits: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """A config of the bundle with the edits that a journal holds: what the container was made of."""
+    """A config of the bundle with the edits that a journal holds: what the container was made of.
+
+    Raises:
+        ConfigError, StateError: the bundle's config is not any more what was edited, or a later release edited it.
+    """
+    return _replayed(config, edits, CONFIG_EDITS)
+
+
+def replayed_process(process: Mapping[str, Any], edits: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A process that is to be executed, with those edits of a journal that are about processes.
+
+    Raises:
+        ConfigError, StateError: as :func:`replayed`.
+    """
+    answer: Mapping[str, Any] = _replayed({"process": process}, edits, PROCESS_EDITS)["process"]
+    return answer
+
+
+def _replayed(
+    config: Mapping[str, Any], edits: Iterable[Mapping[str, Any]], kinds: tuple[type[Edit], ...]
+) -> Mapping[str, Any]:
     copy: dict[str, Any] = copied(config)
     for record in edits:
         fields = {name: value for name, value in record.items() if name not in ("owner", "distribution")}
-        edit = from_json(fields)
-        if isinstance(edit, CONFIG_EDITS):
-            edit.apply(copy)
+        try:
+            edit = from_json(fields)
+        except (KeyError, TypeError):
+            why = f"the edit {record.get('edit')!r} is not of this release"
+            raise StateError("cannot read the journal", why=why, hint="use the release that made it") from None
+        if not isinstance(edit, kinds):
+            continue
+        try:
+            edit.apply(copy)  # type: ignore[attr-defined]
+        except (ConfigError, KeyError, TypeError, AttributeError):
+            # Checked when it was made, and not again: the bundle is its owner's, who may have changed it since.
+            why = f"{describe(edit)} of lifecycle plugin {record.get('owner')!r} does not fit it any more"
+            raise ConfigError("config.json was changed", why=why, hint="put back what the container was made of") from None
     return copy
+
+
+def blamed(
+    error: CorelaunchError, edits: Sequence[Owned], *, plan: Plan | None = None, first_network: int = 0
+) -> CorelaunchError:
+    """The error of a launch, with the name of the plugin whose edit it is about, if it is one's.
+
+    Args:
+        plan: what the child was at when it reported the error.
+        first_network: number of the first network that comes from an edit.
+    """
+    named: list[str | Sequence[str]] = []
+    if isinstance(error, ChildError) and plan is not None and 0 <= error.operation_index < len(plan.operations):
+        named = [text for text in plan.operations[error.operation_index].texts if text]
+    networks = [one for one in edits if isinstance(one.edit, AddNetwork)]
+    for one in edits:
+        fields = one.edit.as_dict()
+        if isinstance(one.edit, AddNetwork):
+            place = f"networks[{first_network + networks.index(one)}]"
+            hit = error.where.startswith(place) or repr(one.edit.type) in error.what
+        else:
+            hit = fields.get("destination", fields.get("path")) in named
+        if hit:
+            return _by(one.owner, error)
+    return error
 
 
 def copied(value: Any) -> Any:
@@ -196,9 +252,19 @@ def _refuse_conflicts(before: Sequence[Owned], own: Sequence[Owned]) -> None:
             )
 
 
+def _refuse_unknown(config: Mapping[str, Any], own: Sequence[Owned]) -> None:
+    """Refuse a resource that nobody knows: in a config it is ignored, but of an edit it would be all there is."""
+    keys = [one.edit.key for one in own if isinstance(one.edit, SetResource)]
+    for path in find(config).unknown if keys else ():
+        if any(key == path or key.startswith(f"{path}.") for key in keys):
+            raise ConfigError("invalid edit", where=path, why="the runtime-spec knows no such property")
+
+
 def _by(name: str, error: CorelaunchError) -> CorelaunchError:
     """The error of an edit, with the name of the plugin in front."""
-    error.what = f"lifecycle plugin {name!r}: {error.what}"
+    prefix = f"lifecycle plugin {name!r}: "
+    if not error.what.startswith(prefix):
+        error.what = prefix + error.what
     error.plugin = name
     return error
 

@@ -26,6 +26,19 @@ def config_of(container: Container) -> Mapping[str, Any]:
     return config
 
 
+def process_of(container: Container, process: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A checked process that is to be executed in a container, with the edits that hold for each of its processes.
+
+    Raises:
+        ConfigError: a process cannot be edited so.
+    """
+    if container.ledger.edits:
+        from .adjustment import replayed_process
+
+        return replayed_process(process, container.ledger.edits)
+    return process
+
+
 def compiled_seccomp(config: Mapping[str, Any]) -> tuple[bytes, int] | None:
     """The config's seccomp profile as BPF and flags, None without one."""
     profile = (config.get("linux") or {}).get("seccomp")

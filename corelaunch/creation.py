@@ -91,6 +91,10 @@ def create(
 
             write_pid_file(pid_file, process.pid)  # last: conmon takes its existence for success
     except BaseException as error:
+        if prepared.edits and isinstance(error, CorelaunchError):
+            from .adjustment import blamed
+
+            blamed(error, prepared.edits, plan=prepared.plan)
         _undo_failed(runtime, launch, process, error)
         raise
     finally:

@@ -102,19 +102,32 @@ def check_types(edit: Edit) -> None:
                 raise ConfigError("invalid edit", where=type(edit).__name__, why=why)
 
 
-def _all_strings(values: Any) -> bool:
-    return all(type(value) is str for value in values)
+def _is_text(value: Any) -> bool:
+    """A string that the journal and the child can be given: half of a surrogate pair has no UTF-8."""
+    return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_json(value: Any) -> bool:
+    if type(value) is dict:
+        return all(_is_text(key) and _is_json(item) for key, item in value.items())
+    if type(value) is list:
+        return all(_is_json(item) for item in value)
+    return value is None or type(value) in (int, float, bool) or _is_text(value)
+
+
+def _all_texts(values: Any) -> bool:
+    return all(_is_text(value) for value in values)
 
 
 _TYPES = {
-    "str": lambda value: type(value) is str,
+    "str": _is_text,
     "int": lambda value: type(value) is int,
-    "Any": lambda value: value is None or type(value) in (str, int, float, bool, list, dict),
-    "Sequence[str]": lambda value: type(value) in (list, tuple) and _all_strings(value),
-    "Mapping[str, str]": lambda value: hasattr(value, "items") and _all_strings([*value, *value.values()]),
+    "Any": _is_json,
+    "Sequence[str]": lambda value: type(value) in (list, tuple) and _all_texts(value),
+    "Mapping[str, str]": lambda value: hasattr(value, "items") and _all_texts([*value, *value.values()]),
 }
 _WORDS = {
-    "str": "a string",
+    "str": "a string of whole characters",
     "int": "a whole number",
     "Any": "a JSON value",
     "Sequence[str]": "a list of strings",

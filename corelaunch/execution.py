@@ -10,7 +10,7 @@ from .bootstrap.handover import send_console, send_pidfd, write_pid_file
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.setns_process import SetnsProcess
 from .bootstrap.stdio import ProcessIO
-from .configuration import compiled_seccomp, config_of
+from .configuration import compiled_seccomp, config_of, process_of
 from .errors import ConfigError, UsageError, WrongStatus
 from .kernel import procfs
 from .plan import setns_plan
@@ -61,6 +61,7 @@ def execute(
     config = config_of(container)
     for warning in check_process(process, config.get("linux")):
         runtime.log("warning", warning)
+    process = process_of(container, process)
     target = container.handle()
     if target is None:
         raise WrongStatus("container not running", where=container.id)

@@ -9,7 +9,7 @@ import os
 
 from . import backends as backend_choice
 from .configuration import compiled_seccomp
-from .errors import ConfigError, Unsupported
+from .errors import ConfigError, CorelaunchError, Unsupported
 from .kernel.procfs import in_user_namespace
 from .plan.init_plan import init_plan
 from .records import Record
@@ -92,6 +92,7 @@ def prepare(
     config = bundle.config
     lifecycle: Sequence[tuple[str, str]] = ()
     edits: Sequence[Owned] = ()
+    given = len(networks)
     if plugins:
         from . import adjustment
 
@@ -108,16 +109,21 @@ def prepare(
         from .notify import with_socket
 
         config = with_socket(config, state_directory)
-    chosen = backend_choice.choose(
-        registry,
-        container_id,
-        config,
-        _network_requests(container_id, networks),
-        cgroup_manager=cgroup_manager,
-        rdt_manager=rdt_manager,
-        rootless=rootless,
-        unprivileged=user or nested,
-    )
+    try:
+        chosen = backend_choice.choose(
+            registry,
+            container_id,
+            config,
+            _network_requests(container_id, networks),
+            cgroup_manager=cgroup_manager,
+            rdt_manager=rdt_manager,
+            rootless=rootless,
+            unprivileged=user or nested,
+        )
+    except CorelaunchError as error:
+        if edits:
+            raise adjustment.blamed(error, edits, first_network=given) from error
+        raise
     if chosen.networks and not new_namespaces(config) & CLONE_NEWNET:
         # One that is joined is somebody else's: so are the interfaces in it, and it may outlive the container.
         raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -288,3 +289,57 @@ def test_an_interface_that_a_plugin_asks_for_is_placed(watched: tuple[Runtime, A
     watch.edits = [api.AddNetwork("veth", {"address": "10.99.0.2/24"})]
     prepared = runtime.plan("cl-life-12", str(bundle("true")))
     assert [placed.owner for placed in prepared.backends.networks] == ["network_strategy:veth:0"]
+
+
+def test_what_is_edited_of_the_process_holds_for_every_process_of_the_container(
+    watched: tuple[Runtime, Any], bundle: Bundle, tmp_path: Path
+) -> None:
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [
+        api.SetEnv("CL_EDIT", "yes"),
+        api.UnsetEnv("LD_PRELOAD"),
+        api.DropCapability("CAP_KILL"),
+        api.SetRlimit("RLIMIT_NOFILE", 99, 99),
+        api.AddGroup(4242),
+        api.SetAnnotation("of", "the container"),
+    ]
+    container = runtime.create("cl-life-13", str(bundle("sleep", "60")))
+    container.start()
+    capabilities = {kind: ["CAP_KILL", "CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")}
+    asked = {
+        "args": ["/bin/sh", "-c", "env; id -G; ulimit -n; cat /proc/self/status"],
+        "cwd": "/",
+        "env": ["PATH=/bin", "LD_PRELOAD=x", "CL_EDIT=no"],
+        "user": {"uid": 0, "gid": 0},
+        "capabilities": capabilities,
+    }
+    before = json.dumps(asked)
+    read, write = os.pipe()
+    process = container.exec(asked, io=ProcessIO(stdout=write))
+    os.close(write)
+    with open(read) as file:
+        lines = file.read().splitlines()
+    assert process.wait(10) == 0
+    assert "CL_EDIT=yes" in lines
+    assert not [line for line in lines if "LD_PRELOAD" in line or line == "CL_EDIT=no"]
+    assert "0 4242" in lines
+    assert "99" in lines
+    assert "CapEff:\t0000000000000001" in lines
+    assert json.dumps(asked) == before, "the caller's object stays"
+    assert watch.seen[-1].process["env"] == ["PATH=/bin", "CL_EDIT=yes"], "plugins are told what runs"
+
+
+@pytest.mark.parametrize("changed", [{"process": None}, {"process": {"env": 5}}, {"linux": []}])
+def test_an_exec_after_the_bundle_was_spoilt_says_so(
+    watched: tuple[Runtime, Any], bundle: Bundle, changed: dict[str, Any]
+) -> None:
+    runtime, watch = watched
+    api = __import__("corelaunch.api", fromlist=["SetEnv"])
+    watch.edits = [api.SetEnv("CL_EDIT", "yes"), api.MaskPath("/secret")]
+    path = bundle("sleep", "60")
+    container = runtime.create("cl-life-14", str(path))
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, **changed}))
+    with pytest.raises(ConfigError, match=r"config\.json was changed: .* of lifecycle plugin 'watch' does not fit it"):
+        config_of(container)
