@@ -66,12 +66,15 @@ class Container(Control):
     def pid(self) -> int:
         """Pid of its init, 0 when it has none (any more)."""
         handle = self._handle()
+        if handle is None and self._ledger.status == "creating":
+            self._catch_up()  # we found it while it was being created
+            handle = self._handle()
         return handle.pid if handle is not None and _alive(handle) else 0
 
     @property
     def status(self) -> str:
         """creating, created, running, paused or stopped, derived from its init, its freezer and its journal."""
-        ledger = self._ledger.catch_up(*journal_file.read_records(self._directory, self._ledger.offset))
+        ledger = self._catch_up()
         handle = self._handle()
         if handle is None:
             from .state.lock import read_holder
@@ -82,6 +85,9 @@ class Container(Control):
         if self.frozen:
             return "paused"
         return "running" if ledger.status == "started" else "created"
+
+    def _catch_up(self) -> Ledger:
+        return self._ledger.catch_up(*journal_file.read_records(self._directory, self._ledger.offset))
 
     @property
     def process(self) -> Process:
@@ -101,11 +107,12 @@ class Container(Control):
 
     def state(self) -> dict[str, Any]:
         """Its OCI state, with runc's additional fields (created, owner, rootfs)."""
+        status = self.status  # first: it may end meanwhile, and who is stopped has no pid
         answer: dict[str, Any] = {
             "ociVersion": self._ledger.begin.get("oci_version", "1.0.0"),
             "id": self.id,
-            "pid": self.pid,
-            "status": self.status,
+            "pid": self.pid if status != "stopped" else 0,
+            "status": status,
             "bundle": self.bundle,
             "rootfs": self._ledger.begin.get("rootfs", ""),
             "created": self.created,

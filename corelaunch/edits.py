@@ -9,7 +9,7 @@ from .errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 
@@ -119,7 +119,7 @@ def _all_texts(values: Any) -> bool:
     return all(_is_text(value) for value in values)
 
 
-_TYPES = {
+_TYPES: Mapping[str, Callable[[Any], bool]] = {
     "str": _is_text,
     "int": lambda value: type(value) is int,
     "Any": _is_json,

@@ -65,6 +65,7 @@ class Runtime:
     ) -> None:
         self.root = StateRoot(root or "")
         self._registry: Registry | None = None
+        self._has_given_registry = False
         self._guard: Guard | None = None
         self._watchdog = watchdog
         self.call_seconds = call_seconds
@@ -87,7 +88,7 @@ class Runtime:
 
     @registry.setter
     def registry(self, registry: Registry) -> None:
-        self._registry = registry
+        self._registry, self._has_given_registry = registry, True
 
     @property
     def guard(self) -> Guard:
@@ -216,10 +217,22 @@ class Runtime:
         Raises:
             ContainerNotFound: there is none below this state root.
         """
-        container = Container.load(self, container_id, self.root.existing(container_id))
+        directory = self.root.existing(container_id)
+        container = Container.load(self, container_id, directory)
         # As at its create, so that later verbs need no config file.
-        self.call_seconds = container.ledger.begin.get("call_seconds", self.call_seconds)
+        seconds = container.ledger.begin.get("call_seconds", self.call_seconds)
+        if seconds != self.call_seconds:
+            container = Container.load(self._with(seconds), container_id, directory)
         return container
+
+    def _with(self, call_seconds: float) -> Runtime:
+        """Ourselves, with another deadline for plugins; a registry that we were given is its owner's."""
+        other = Runtime.__new__(Runtime)
+        other.__dict__.update(self.__dict__)
+        other.call_seconds = call_seconds
+        other._guard = None
+        other._registry = self._registry if self._has_given_registry else None
+        return other
 
     def containers(self) -> tuple[list[Container], list[tuple[str, CorelaunchError]]]:
         """All containers below the state root, and the ids of those that cannot be read, with the reason."""
