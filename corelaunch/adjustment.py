@@ -170,7 +170,8 @@ def _replayed(
         except (ConfigError, KeyError, TypeError, AttributeError):
             # Checked when it was made, and not again: the bundle is its owner's, who may have changed it since.
             why = f"{describe(edit)} of lifecycle plugin {record.get('owner')!r} does not fit it any more"
-            raise ConfigError("config.json was changed", why=why, hint="put back what the container was made of") from None
+            hint = "put back what the container was made of"
+            raise ConfigError("config.json was changed", why=why, hint=hint) from None
     return copy
 
 
