@@ -6,13 +6,14 @@ bundle: a plugin can ask for no more than a config can. Nothing is changed outsi
 
 from __future__ import annotations
 
-from .config_edits import CONFIG_EDITS, PROCESS_EDITS, AddNetwork, SetResource
+from .config_edits import CONFIG_EDITS, PROCESS_EDITS, AddNetwork, DropCapability, SetResource
 from .edits import PLAN_EDITS, as_json, check_types, describe, from_json
 from .errors import ChildError, ConfigError, CorelaunchError, PluginError, StateError
 from .kernel.native import lib
 from .plan.operation import Operation
 from .plugins.lifecycle_hooks import call_all
 from .records import Record
+from .spec.capabilities import BITS as CAPABILITIES
 from .spec.check import check_config, find
 
 TYPE_CHECKING = False
@@ -254,11 +255,15 @@ def _refuse_conflicts(before: Sequence[Owned], own: Sequence[Owned]) -> None:
 
 
 def _refuse_unknown(config: Mapping[str, Any], own: Sequence[Owned]) -> None:
-    """Refuse a resource that nobody knows: in a config it is ignored, but of an edit it would be all there is."""
+    """Refuse names that nobody knows: in a config they are ignored, but of an edit they are all there is."""
     keys = [one.edit.key for one in own if isinstance(one.edit, SetResource)]
     for path in find(config).unknown if keys else ():
         if any(key == path or key.startswith(f"{path}.") for key in keys):
             raise ConfigError("invalid edit", where=path, why="the runtime-spec knows no such property")
+    for one in own:
+        if isinstance(one.edit, DropCapability) and one.edit.name not in CAPABILITIES:
+            hint = 'write it as in "CAP_NET_RAW"'
+            raise ConfigError("invalid edit", where=one.edit.name, why="there is no such capability", hint=hint)
 
 
 def _by(name: str, error: CorelaunchError) -> CorelaunchError:

@@ -42,7 +42,7 @@ CONFIG_EDITS = {
     "SetResource('memori.limit', 5)": r"linux\.resources\.memori: the runtime-spec knows no such property",
     "SetRlimit('RLIMIT_FOO', 1, 1)": 'unknown rlimit "RLIMIT_FOO"',
     "SetSysctl('kernel.panic', '1')": "it would change the host",
-    "DropCapability('NET_RAW')": r"unknown capability: 'NET_RAW' .write it as in \"CAP_NET_RAW\"",
+    "DropCapability('NET_RAW')": "invalid edit: NET_RAW: there is no such capability .write it as in",
     "AddGroup(-1)": "additionalGids.* -1 is not in the range",
     "MaskPath('secret')": "'secret' is not an absolute path",
     "AddNetwork('nosuch')": "no network strategy called 'nosuch' is installed",
