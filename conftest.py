@@ -6,6 +6,11 @@ import fcntl
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test may depend on how busy the machine is: hypothesis has 200 ms for an example, and one second to draw some.
+settings.register_profile("corelaunch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("corelaunch")
 
 #: Suites that make cgroups and links of fixed names, so that two runs on one machine would disturb each other.
 _ALONE = ("/tests/host/", "/tests/docs/", "/plugins/")

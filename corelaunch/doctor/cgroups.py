@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import CorelaunchError
-from ..kernel import mountinfo
+from ..kernel import mountinfo, procfs
 from . import FAIL, OK, WARN, Check
 from .host import read
 
@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..kernel.mountinfo import Hierarchy
     from ..runtime import Runtime
 
 #: What engines ask to limit, and the controller of cgroup v1 or v2 that does it.
@@ -25,6 +26,8 @@ _LIMITS = (
     ("huge pages", ("hugetlb",)),
 )
 
+#: There if systemd is the init of this host (sd_booted(3)).
+_SYSTEMD = "/run/systemd/system"
 _SYSTEMD_BUS = "/run/systemd/private"
 _SYSTEM_BUS = "/run/dbus/system_bus_socket"
 
@@ -43,10 +46,11 @@ def hierarchies(runtime: Runtime) -> Iterator[Check]:
     for hierarchy in found:
         name = ",".join(hierarchy.controllers) or "unified"
         available.update(hierarchy.controllers or read(f"{hierarchy.mountpoint}/cgroup.controllers").split())
-        if os.access(hierarchy.mountpoint, os.W_OK):
-            yield Check("cgroups", name, OK, hierarchy.mountpoint)
+        place = _writable(hierarchy)
+        if place:
+            yield Check("cgroups", name, OK, place)
         else:
-            yield _not_writable(name, hierarchy.mountpoint)
+            yield _not_writable(name, hierarchy)
     for what, controllers in _LIMITS:
         there = sorted(available.intersection(controllers))
         if there:
@@ -58,17 +62,36 @@ def hierarchies(runtime: Runtime) -> Iterator[Check]:
         yield Check("cgroups", "freezer", WARN, "no freezer: pause is refused", "mount the freezer hierarchy")
 
 
-def _not_writable(name: str, mountpoint: str) -> Check:
+def _writable(hierarchy: Hierarchy) -> str:
+    """Where we may make cgroups: anywhere, or beside or below our own, which was delegated to us then; "" nowhere."""
+    if os.access(hierarchy.mountpoint, os.W_OK):
+        return hierarchy.mountpoint
+    name = ",".join(hierarchy.controllers)
+    below = os.path.relpath(procfs.cgroups_of("self").get(name, "/"), hierarchy.root)
+    if below == ".." or below.startswith("../"):
+        return ""  # our cgroup is outside of what is mounted
+    own = os.path.normpath(os.path.join(hierarchy.mountpoint, below))
+    beside = os.path.dirname(own)
+    return next((place for place in (beside, own) if os.access(place, os.W_OK)), "")
+
+
+def _not_writable(name: str, hierarchy: Hierarchy) -> Check:
     if os.geteuid() == 0:
         hint = "mount it read-write, or use --rootless true"
-        return Check("cgroups", name, FAIL, f"{mountpoint} cannot be written", hint)
-    hint = "systemctl edit user@.service: Delegate=cpu cpuset io memory pids, for limits of rootless containers"
-    return Check("cgroups", name, WARN, f"{mountpoint} cannot be written by this user", hint)
+        return Check("cgroups", name, FAIL, f"{hierarchy.mountpoint} cannot be written", hint)
+    text = f"no cgroup below {hierarchy.mountpoint} is this user's: nothing of his containers is limited by it"
+    hint = ""
+    # Only cgroup v2 can be delegated safely, and systemd delegates nothing else.
+    if hierarchy.version == 2 and os.path.isdir(_SYSTEMD):
+        hint = "systemctl edit user@.service: Delegate=cpu cpuset io memory pids, for limits of rootless containers"
+    elif hierarchy.version == 2:
+        hint = "root can give the user a cgroup: chown its directory, cgroup.procs and cgroup.subtree_control to him"
+    return Check("cgroups", name, WARN, text, hint)
 
 
 def other_managers(runtime: Runtime) -> Iterator[Check]:
     """Whether systemd manages cgroups here, and whether there is a plugin that can ask it to."""
-    running = os.path.isdir("/run/systemd/system")
+    running = os.path.isdir(_SYSTEMD)
     try:
         claims = runtime.registry.load("cgroup_manager", "systemd").features
     except CorelaunchError:

@@ -106,6 +106,33 @@ def test_the_version_of_cgroups_is_told(
     assert version is None or check.text == version
 
 
+@pytest.mark.parametrize(("systemd", "hint"), [(True, "systemctl edit user@.service"), (False, "root can give")])
+def test_an_ordinary_user_is_told_once_how_to_get_cgroups_and_only_what_this_host_knows(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: bool, hint: str
+) -> None:
+    v1 = [Hierarchy((name,), f"/no/{name}", "/", 1) for name in ("cpu", "memory", "pids", "name=systemd")]
+    monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: [*v1, Hierarchy((), "/no/unified", "/", 2)])
+    monkeypatch.setattr(cgroups.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(cgroups, "_SYSTEMD", str(tmp_path if systemd else tmp_path / "no"))
+    found = by_name(cgroups.hierarchies(runtime))
+    assert {found[name].status for name in ("cpu", "memory", "pids", "name=systemd", "unified")} == {"warn"}
+    given = [check.hint for name, check in found.items() if check.hint and "limit" not in name and name != "freezer"]
+    assert len(given) == 1
+    assert given[0].startswith(hint)
+
+
+@pytest.mark.parametrize("delegated", ["user.slice/own", "user.slice"])
+def test_a_cgroup_that_was_delegated_needs_no_advice(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, delegated: str
+) -> None:
+    (tmp_path / "user.slice/own").mkdir(parents=True)
+    monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: [Hierarchy((), str(tmp_path), "/", 2)])
+    monkeypatch.setattr(cgroups.procfs, "cgroups_of", lambda _: {"": "/user.slice/own"})
+    monkeypatch.setattr(cgroups.os, "access", lambda path, _: path == str(tmp_path / delegated))
+    check = by_name(cgroups.hierarchies(runtime))["unified"]
+    assert (check.status, check.text, check.hint) == ("ok", str(tmp_path / delegated), "")
+
+
 def test_a_missing_controller_says_what_is_refused(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: [Hierarchy(("memory",), "/", "/", 1)])
     found = by_name(cgroups.hierarchies(runtime))
