@@ -156,6 +156,17 @@ int watchdog_setup(const struct watchdog_output *output)
     return 0;
 }
 
+/* A text that was cut may end inside of a letter, and a log that is not UTF-8 is no JSON. */
+static void drop_cut_letter(char *text)
+{
+    char *last = text + strlen(text);
+
+    while (last > text && ((unsigned char)last[-1] & 0xc0) == 0x80)
+        last--;
+    if (last > text && (unsigned char)last[-1] >= 0xc0)
+        last[-1] = '\0';
+}
+
 static void escape(void)
 {
     char *to = watch.escaped;
@@ -174,6 +185,9 @@ static int set_timer(double seconds)
 
     spec.it_value.tv_sec = (time_t)seconds;
     spec.it_value.tv_nsec = (long)((seconds - (double)spec.it_value.tv_sec) * 1e9);
+    /* All zero would disarm it. */
+    if (seconds > 0 && !spec.it_value.tv_sec && !spec.it_value.tv_nsec)
+        spec.it_value.tv_nsec = 1;
     return timer_settime(watch.timer, 0, &spec, NULL) < 0 ? -errno : 0;
 }
 
@@ -181,8 +195,13 @@ int watchdog_arm(const char *owner, const char *what, double seconds, int child)
 {
     if (!watch.is_set_up || !(seconds > 0) || seconds > 1e9)
         return -EINVAL;
-    snprintf(watch.text, sizeof watch.text, "%s does not return: %s: after %g s (what was begun is undone by delete --force)",
-             owner, what, seconds);
+    const int size =
+        snprintf(watch.text, sizeof watch.text, "%s does not return: %s: after %g s (what was begun is undone by delete --force)",
+                 owner, what, seconds);
+    if (size < 0)
+        return -EINVAL;
+    if ((size_t)size >= sizeof watch.text)
+        drop_cut_letter(watch.text);
     for (char *c = watch.text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
