@@ -47,11 +47,7 @@ def _open_gate(container: Container, book: Book) -> None:
         os.write(gate, b"s")
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
         book.record("status", status="started")
-        try:
-            hear(container.id, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
-        except (ChildError, HookError, WrongStatus):
-            _await_end(container)
-            raise
+        hear(container, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
         raise KernelError.of(
@@ -73,17 +69,23 @@ def _await_end(container: Container) -> None:
         return  # it is gone already
 
 
-def hear(container_id: str, errors: int, seconds: float = EXECUTE_SECONDS) -> None:
+def hear(container: Container, errors: int, seconds: float = EXECUTE_SECONDS) -> None:
     """Hear from the error FIFO how the startContainer hooks and the execve went that the open gate led to.
+
+    If they failed the init has ended when this returns.
 
     Raises:
         HookError, ChildError: one of them failed.
         WrongStatus: the init did not get that far.
     """
-    if not check_executed(read_to_end(errors, seconds), gated=True):
-        raise WrongStatus(
-            "cannot start a container that has stopped", where=container_id, why="its init died at the start gate"
-        )
+    try:
+        if not check_executed(read_to_end(errors, seconds), gated=True):
+            raise WrongStatus(
+                "cannot start a container that has stopped", where=container.id, why="its init died at the start gate"
+            )
+    except (ChildError, HookError, WrongStatus):
+        _await_end(container)
+        raise
 
 
 def _poststart(container: Container, book: Book, hooks: list[dict[str, object]]) -> None:

@@ -10,14 +10,14 @@ from .command import Call, Command
 
 def run(call: Call) -> int:
     """Start the container; an error of execve is an error of this call."""
+    container = call.runtime().load(call.arguments[0])
     last_words = sys._xoptions.get("last_words")
     if isinstance(last_words, str):
         # The front (native/quick_verbs.c) has opened the gate, and its init has something to say.
         from ..starting import hear
 
-        hear(call.arguments[0], int(last_words))
+        hear(container, int(last_words))
         return 0
-    container = call.runtime().load(call.arguments[0])
     if posix.environ.get(b"NOTIFY_SOCKET"):
         from .readiness import start_and_tell
 

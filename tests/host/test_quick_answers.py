@@ -357,6 +357,27 @@ def test_what_no_init_writes_into_the_error_fifo_is_judged_by_python(cli: Cli, b
     assert "died at the start gate" in seen[b""][0]
 
 
+@pytest.mark.parametrize("options", [(), IN_PYTHON])
+def test_a_start_that_failed_returns_when_the_init_has_ended(
+    cli: Cli, bundles: Bundles, options: tuple[str, ...]
+) -> None:
+    """Else who asks next sees it "running": here the init goes on after its last words, which are another's."""
+    one = create(cli, bundles(*SLEEP))
+    init = cli.state(one)["pid"]
+    for name in ("start.fifo", "error.fifo"):
+        (cli.root / one / name).unlink()
+        os.mkfifo(cli.root / one / name, 0o600)
+    ends = [os.open(cli.root / one / name, os.O_RDWR) for name in ("start.fifo", "error.fifo")]
+    command = subprocess.Popen(cli.words("start", one, options=options), stderr=subprocess.DEVNULL)
+    os.read(ends[0], 1)
+    for end in ends:
+        os.close(end)
+    with pytest.raises(subprocess.TimeoutExpired):
+        command.wait(2)
+    os.kill(init, 9)
+    assert command.wait(30) == 1
+
+
 def test_hooks_and_a_waiting_service_manager_are_pythons(
     cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path
 ) -> None:
