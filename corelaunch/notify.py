@@ -74,18 +74,48 @@ def make_directory(state_directory: str) -> None:
 def remove_directory(state_directory: str) -> None:
     """Remove the directory with all that is in it: a container with privileges may have put more there.
 
-    By descriptors, and no link is followed; the container's processes are gone.
+    By descriptors, and no link is followed; the container's processes are gone. However deep it is: what is in a
+    directory is moved up before that is removed.
     """
-    top = os.path.join(state_directory, DIRECTORY)
-    for _, directories, files, fd in os.fwalk(top, topdown=False, follow_symlinks=False):
-        for name in files:
-            os.unlink(name, dir_fd=fd)
-        for name in directories:
-            try:
-                os.rmdir(name, dir_fd=fd)
-            except NotADirectoryError:
-                os.unlink(name, dir_fd=fd)  # a link to a directory
-    os.rmdir(top)
+    path = os.path.join(state_directory, DIRECTORY)
+    top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        moved = 0
+        while names := os.listdir(top):
+            for name in names:
+                moved = _remove(top, name, moved)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _remove(top: int, name: str, moved: int) -> int:
+    """Remove one entry of ``top``; the directories in it come to be in ``top``, under numbers from ``moved`` on."""
+    if not stat.S_ISDIR(os.lstat(name, dir_fd=top).st_mode):
+        os.unlink(name, dir_fd=top)
+        return moved
+    inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    try:
+        for entry in os.listdir(inside):
+            if not stat.S_ISDIR(os.lstat(entry, dir_fd=inside).st_mode):
+                os.unlink(entry, dir_fd=inside)
+                continue
+            moved = _unused(top, moved + 1)
+            os.rename(entry, str(moved), src_dir_fd=inside, dst_dir_fd=top)
+    finally:
+        os.close(inside)
+    os.rmdir(name, dir_fd=top)
+    return moved
+
+
+def _unused(top: int, number: int) -> int:
+    """The first number from ``number`` on that is no name in ``top``: the container may have thought of it, too."""
+    while True:
+        try:
+            os.lstat(str(number), dir_fd=top)
+        except FileNotFoundError:
+            return number
+        number += 1
 
 
 class NotifySocket:

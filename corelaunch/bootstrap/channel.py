@@ -117,18 +117,19 @@ class Channel:
             self.fd = -1
 
     def _next(self, deadline: float) -> Message | None:
-        try:
-            return native.receive(self.fd, max(1, int((deadline - time.monotonic()) * 1000)))
-        except TimeoutError:
-            if self._excused():
-                return self._next(time.monotonic() + self._seconds)
-            raise DeadlineExceeded(
-                "the child does not answer",
-                where=f"phase {self.machine.phase!r}",
-                why=f"nothing came for {self._seconds + self.extra:g} s",
-            ) from None
-        except ConnectionResetError:
-            return None
+        while True:
+            try:
+                return native.receive(self.fd, max(1, int((deadline - time.monotonic()) * 1000)))
+            except TimeoutError:
+                if not self._excused():
+                    raise DeadlineExceeded(
+                        "the child does not answer",
+                        where=f"phase {self.machine.phase!r}",
+                        why=f"nothing came for {self._seconds + self.extra:g} s",
+                    ) from None
+                deadline = time.monotonic() + self._seconds
+            except ConnectionResetError:
+                return None
 
     def _check(self, message: Message) -> str:
         # Stage 0 and stage 2 each count their own messages: the sequence starts again with INIT_ALIVE.

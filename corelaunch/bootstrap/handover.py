@@ -7,11 +7,15 @@ import os
 from ..errors import KernelError
 
 
+#: How long the listener may take to accept.
+SECONDS = 60.0
+
+
 def send_console(socket_path: str, master_fd: int) -> None:
     """Send the pty master over the caller's console socket (SCM_RIGHTS, payload is the pty's name as runc sends it).
 
     Raises:
-        KernelError: nobody listens there.
+        KernelError: nobody listens there, or whoever does accepts nobody.
     """
     _send_descriptor(socket_path, master_fd, b"/dev/ptmx", "cannot send the console")
 
@@ -23,7 +27,7 @@ def send_pidfd(socket_path: str, pidfd: int, role: str) -> None:
         role: "standard" for a container's init, "setns" for a process that joined it.
 
     Raises:
-        KernelError: nobody listens there.
+        KernelError: nobody listens there, or whoever does accepts nobody.
     """
     _send_descriptor(socket_path, pidfd, role.encode(), "cannot send the pidfd")
 
@@ -34,9 +38,11 @@ def _send_descriptor(path: str, fd: int, payload: bytes, what: str) -> None:
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
+        connection.settimeout(SECONDS)
         connection.connect(path)
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", fd))
-        connection.sendmsg([payload], [rights])
+        # A library's process may have SIGPIPE at its default, which would end it.
+        connection.sendmsg([payload], [rights], _socket.MSG_NOSIGNAL)
     except OSError as error:
         raise KernelError.of(what, error, where=path) from error
     finally:
@@ -59,9 +65,13 @@ def write_pid_file(path: str, pid: int) -> None:
             os.unlink(temporary)  # left by a runtime that was killed between the open and the rename
             fd = os.open(temporary, flags, 0o666)
         try:
-            os.write(fd, str(pid).encode())
-        finally:
-            os.close(fd)
-        os.rename(temporary, os.path.join(directory, name))
+            try:
+                os.write(fd, str(pid).encode())
+            finally:
+                os.close(fd)
+            os.rename(temporary, os.path.join(directory, name))
+        except OSError:
+            os.unlink(temporary)
+            raise
     except OSError as error:
         raise KernelError.of("cannot write pid file", error, where=path) from error

@@ -83,9 +83,11 @@ def give(path: str, metadata: str, pid: int, state: Mapping[str, Any], fd: int) 
     try:
         connection.settimeout(_SECONDS)
         connection.connect(path)
-        sent = connection.sendmsg([text], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", fd))])
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack("=i", fd))
+        # A library's process may have SIGPIPE at its default, which would end it.
+        sent = connection.sendmsg([text], [rights], _socket.MSG_NOSIGNAL)
         while sent < len(text):
-            sent += connection.send(text[sent:])
+            sent += connection.send(text[sent:], _socket.MSG_NOSIGNAL)
     except OSError as error:
         hint = "the seccomp agent must listen there before the container is created"
         raise KernelError.of("cannot send the seccomp listener", error, where=path, hint=hint) from error

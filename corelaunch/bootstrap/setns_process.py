@@ -93,6 +93,7 @@ class SetnsProcess(ParentProcess):
 
     def _clone(self, spawn: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         return self._affinity.spawned(spawn) if self._affinity is not None else spawn()
+
     def _open_source(self, index: int) -> int:
         """The one source that an exec asks for: the root of a container without a mount namespace of its own."""
         return os.dup(self._root_fd)

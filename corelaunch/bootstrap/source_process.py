@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from _signal import SIGKILL
 from struct import unpack
 
 from ..errors import KernelError, ProtocolError
@@ -73,5 +74,7 @@ class SourceProcess:
     def close(self) -> None:
         """End it and reap it."""
         self._socket.close()
+        # It would end by itself; but for one that hangs on a path of a filesystem that does not answer.
+        pidfd.send_signal(self._pidfd, SIGKILL)
         pidfd.wait(self._pidfd, _SECONDS)
         os.close(self._pidfd)

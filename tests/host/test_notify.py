@@ -310,6 +310,32 @@ def test_what_a_privileged_container_puts_in_the_sockets_place_is_not_followed(
     assert stat.S_IMODE(victim.stat().st_mode) == 0o600
 
 
+def test_no_depth_of_what_was_left_in_the_directory_is_too_deep(tmp_path: Path) -> None:
+    notify.make_directory(str(tmp_path))
+    at = os.open(tmp_path / "notify", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=at)
+        os.mkdir("e", dir_fd=at)
+        os.symlink("/", "link", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    before = os.listdir("/proc/self/fd")
+    notify.remove_directory(str(tmp_path))
+    assert not (tmp_path / "notify").exists()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_link_in_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    (tmp_path / "notify").symlink_to("other")
+    with pytest.raises(OSError):
+        notify.remove_directory(str(tmp_path))
+    assert (tmp_path / "other/file").exists()
+
+
 def test_delete_removes_what_a_privileged_container_left_in_the_directory(
     cli: Cli, bundles: Bundles, manager: Manager
 ) -> None:

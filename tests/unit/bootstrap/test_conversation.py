@@ -247,6 +247,21 @@ def test_last_words_are_bounded_in_size_and_time() -> None:
     os.close(write)
 
 
+def test_a_child_that_is_excused_again_and_again_can_still_answer() -> None:
+    """An exec in a container that stays paused for a day: a phase's time is over more than a thousand times."""
+    child = Conversation(seconds=0.001)
+    times = iter(range(3000))
+
+    def excused() -> bool:
+        if next(times) == 2000:
+            child.say("HELLO")
+        return True
+
+    child.channel._excused = excused
+    assert child.channel.receive()[0] == "HELLO"
+    child.close()
+
+
 def test_random_transcripts_end_in_our_own_errors_and_leak_nothing(talk: Any) -> None:
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
