@@ -6,7 +6,6 @@ import os
 
 from ..errors import KernelError
 
-
 #: How long the listener may take to accept.
 SECONDS = 60.0
 
