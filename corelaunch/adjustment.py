@@ -6,7 +6,7 @@ bundle: a plugin can ask for no more than a config can. Nothing is changed outsi
 
 from __future__ import annotations
 
-from .config_edits import CONFIG_EDITS, PROCESS_EDITS, AddNetwork, DropCapability, SetResource
+from .config_edits import CONFIG_EDITS, PROCESS_EDITS, AddNetwork, DropCapability, SetResource, SetRlimit
 from .edits import PLAN_EDITS, as_json, check_types, describe, from_json
 from .errors import ChildError, ConfigError, CorelaunchError, PluginError, StateError
 from .kernel.native import lib
@@ -149,7 +149,9 @@ def replayed_process(process: Mapping[str, Any], edits: Iterable[Mapping[str, An
     Raises:
         ConfigError, StateError: as :func:`replayed`.
     """
-    answer: Mapping[str, Any] = _replayed({"process": process}, edits, PROCESS_EDITS)["process"]
+    # One without limits has those of the container's own process, which are edited; see plan/setns_plan.py.
+    kinds = tuple(kind for kind in PROCESS_EDITS if kind is not SetRlimit or process.get("rlimits"))
+    answer: Mapping[str, Any] = _replayed({"process": process}, edits, kinds)["process"]
     return answer
 
 

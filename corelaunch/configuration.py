@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .spec.bundle import load as load_bundle
+from .spec.findings import Findings
+from .spec.process import check as check_as_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,14 +18,25 @@ def config_of(container: Container) -> Mapping[str, Any]:
     """The config.json of an existing container's bundle as it is now, with the edits of its lifecycle plugins.
 
     Raises:
-        ConfigError, KernelError: the bundle is gone or cannot be read.
+        ConfigError, KernelError: the bundle is gone, cannot be read, or was spoilt since.
     """
     config = load_bundle(container.bundle).config
+    _check_again(config)
     if container.ledger.edits:
         from .adjustment import replayed
 
         return replayed(config, container.ledger.edits)
     return config
+
+
+def _check_again(config: Mapping[str, Any]) -> None:
+    """Check what exec takes from a config: the bundle is its owner's, who may have changed it since create."""
+    findings = Findings("config.json")
+    for member, needed in (("process", True), ("linux", False)):
+        value = config.get(member)
+        if not isinstance(value, dict) and (needed or value is not None):
+            findings.refuse(((), member), "must be an object")
+    check_as_part(config["process"], ((), "process"), findings)
 
 
 def process_of(container: Container, process: Mapping[str, Any]) -> Mapping[str, Any]:

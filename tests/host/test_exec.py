@@ -418,3 +418,31 @@ def test_a_process_file_of_the_command_line_is_taken_as_a_whole(
     assert fields(done.stdout)["NoNewPrivs"] == "1"
     path.write_text(json.dumps({**PROCESS, "args": ["sh", "-c", "stty size; exit 9"], "terminal": True}))
     assert subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False).returncode == 9
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as it came", "edited by a plugin"])
+@pytest.mark.parametrize(
+    ("spoilt", "where"),
+    [
+        ({"process": None}, "process: must be an object"),
+        ({"process": "x"}, "process: must be an object"),
+        ({"process": {"args": ["true"], "cwd": "/", "env": 5}}, r"process\.env"),
+        ({"process": {"args": ["true"], "cwd": "/", "capabilities": 5}}, r"process\.capabilities"),
+        ({"process": {"args": ["true"], "cwd": "/", "rlimits": [{"type": "X"}]}}, r"process\.rlimits\[0\]"),
+        ({"linux": []}, "linux: must be an object"),
+    ],
+)
+def test_a_bundle_that_was_spoilt_after_create_is_an_error_with_its_place(
+    container: Container, spoilt: dict[str, Any], where: str, edited: bool
+) -> None:
+    path = Path(container.bundle, "config.json")
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), **spoilt}))
+    edit = {"owner": "x", "distribution": "x 1", "edit": "SetEnv", "name": "A", "value": "1"}
+    container.ledger.edits[:] = [edit] if edited else []
+    try:
+        with pytest.raises(ConfigError, match=f"^config.json: {where}"):
+            container.exec(PROCESS)
+    finally:
+        container.ledger.edits[:] = []
+        path.write_text(before)

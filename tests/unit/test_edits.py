@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from corelaunch import api
-from corelaunch.adjustment import adjust_config, adjust_plan, copied, replayed
+from corelaunch.adjustment import adjust_config, adjust_plan, copied, replayed, replayed_process
 from corelaunch.api import ConfigError, CorelaunchError, PluginError
 from corelaunch.config_edits import CONFIG_EDITS
 from corelaunch.edits import PLAN_EDITS, as_json, describe, from_json
@@ -258,3 +258,12 @@ class TestPlanEdits:
     def test_what_the_init_could_not_make_is_refused_in_the_plugins_name(self, edit: Any, why: str) -> None:
         with pytest.raises(CorelaunchError, match=f"'audit'.*{why}"):
             self.adjust(edit)
+
+
+def test_a_process_that_leaves_its_limits_to_the_container_keeps_all_of_them() -> None:
+    edits = [as_json(api.SetRlimit("RLIMIT_NOFILE", 5, 6)), as_json(api.SetAnnotation("a", "b"))]
+    process = {"args": ["true"], "cwd": "/"}
+    assert replayed_process(process, edits) == process
+    core = {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}
+    limits = replayed_process({**process, "rlimits": [core]}, edits)["rlimits"]
+    assert limits == [core, {"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6}]
