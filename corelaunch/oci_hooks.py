@@ -33,6 +33,8 @@ _OUTPUT_IN_ERROR = 1024
 _PORTION = 64 << 10
 #: A pipe holds 64 KiB (pipe(7)), which one read may return in parts.
 _PIPE_READS = 16
+#: poll(2) takes milliseconds in an int, less than 25 days; a hook may be given more.
+_LONGEST_POLL = 86400.0
 #: From SIGKILL to the end.
 _REAP_SECONDS = 10.0
 
@@ -140,7 +142,7 @@ class _HookProcess:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            ready = dict(poller.poll(left * 1000))
+            ready = dict(poller.poll(min(left, _LONGEST_POLL) * 1000))
             if self._output in ready and not self._read_output():
                 poller.unregister(self._output)
             if self._pidfd in ready:

@@ -83,6 +83,11 @@ class Process:
                 os.close(fd)
         self.pidfd = self.master_fd = -1
 
+    def __del__(self) -> None:
+        """Close what nobody can close any more: a program that drops its containers must not run out of descriptors."""
+        if os is not None:  # None while the interpreter itself ends
+            self.close()
+
 
 def find(handle: ProcessHandle | None, external_descriptors: Sequence[str]) -> Process | None:
     """The process that ``handle`` names, opened; None if it is gone.

@@ -125,13 +125,16 @@ def main(
 
 def entry() -> NoReturn:
     """Run the command line of this process and exit, without the interpreter's own finalisation (3 ms)."""
-    _keep_low_descriptors()
     # A caller that ignores SIGCHLD would have the kernel reap our children, and their exit codes would be lost.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    # The front passes the name that it was called by as -X called_as=NAME.
+    program = str(sys._xoptions.get("called_as", "")) or "corelaunch"
     code = 1
     try:
-        # The front passes the name that it was called by as -X called_as=NAME.
-        code = main(sys.argv[1:], str(sys._xoptions.get("called_as", "")) or "corelaunch")
+        _keep_low_descriptors()
+        code = main(sys.argv[1:], program)
+    except OSError as error:
+        Log(program=program).failure(f"cannot open /dev/null: {error.strerror}")
     finally:
         # Also when the installation is so broken that not even an error can be written: no traceback.
         os._exit(code)

@@ -7,6 +7,8 @@ import os
 import select
 from _signal import pidfd_send_signal
 
+_INT_MAX = 2**31 - 1
+
 #: pidfd_open(pid): a close-on-exec descriptor; ProcessLookupError if there is no such process.
 open = os.pidfd_open
 
@@ -28,7 +30,9 @@ def poll_exit(pidfd: int, timeout: float | None) -> bool:
     """
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
-    return bool(poller.poll(None if timeout is None else max(0, round(timeout * 1000))))
+    # poll(2) takes milliseconds in an int, less than 25 days: who waits longer than that waits for ever.
+    milliseconds = None if timeout is None or timeout > _INT_MAX / 1000 else max(0, round(timeout * 1000))
+    return bool(poller.poll(milliseconds))
 
 
 def wait(pidfd: int, timeout: float | None = None) -> int | None:

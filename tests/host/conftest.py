@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -55,6 +56,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """A runtime with a state root of its own; what a failed test leaves is removed."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
+    gc.collect()  # containers of the last test, which a traceback may have kept: some tests count descriptors
     runtime = Runtime(str(tmp_path / "state"))
     yield runtime
     for container_id in runtime.root.ids():

@@ -327,6 +327,7 @@ def test_a_paused_container_with_a_waiting_exec_can_be_deleted_by_force(
         waiting = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         wait_until(lambda: '"exec"' in Path(container.directory, "journal").read_text(errors="replace"), 10, "the exec")
         cli.ok("delete", "--force", MARK)
+        assert container.wait(10) == 137  # the init is our child, and nobody else's to reap
         assert waiting.wait(20) == 255
         assert waiting.stdout is not None
         text = waiting.stdout.read().decode()

@@ -379,3 +379,13 @@ def test_a_state_directory_that_cannot_be_removed_is_named_with_the_kernels_reas
             container.delete(force=True)
     runtime.load("t1").delete(force=True)
     assert runtime.root.ids() == []
+
+
+def test_a_container_that_is_dropped_keeps_no_descriptor(runtime: Runtime, bundle: Bundle) -> None:
+    path = str(bundle("true"))
+    runtime.create("warm", path).delete(force=True)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(3):
+        runtime.create(f"t{number}", path).start()
+        assert runtime.load(f"t{number}").process.wait(1000000000) == -1
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -475,7 +475,9 @@ answer = ctypes.c_int(7)
 assert ctypes.CDLL(None).prctl(37, ctypes.byref(answer), 0, 0, 0) == 0
 assert answer.value == 0
 """
-    done = subprocess.run([sys.executable, "-c", program, bundles("true", change=host_pids)], check=False)
+    # From elsewhere: the current directory comes first in the path of -c, and a fresh checkout has no built modules.
+    command = [sys.executable, "-c", program, bundles("true", change=host_pids)]
+    done = subprocess.run(command, check=False, cwd=tmp_path)
     assert done.returncode == 0
 
 

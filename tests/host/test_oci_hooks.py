@@ -136,6 +136,11 @@ def test_a_failing_poststop_hook_is_a_warning_and_the_next_one_runs(tmp_path: Pa
     assert any("hooks.poststop[0]" in line and line.startswith("warning") for line in log)
 
 
+def test_the_longest_timeout_that_the_specification_knows_is_a_timeout(runtime: Runtime, bundle: Bundle) -> None:
+    hooks = with_hooks(createRuntime=[shell("sleep 0.1", timeout=2**63 - 1)])
+    assert runtime.run("t1", str(bundle("true", change=hooks))) == 0
+
+
 def _command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
@@ -32,16 +33,16 @@ class Source:
 
     def __init__(self, program: Path, user: str, mount: str) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        namespaces = [os.open(path, os.O_RDONLY) for path in (user, mount)]
-        moved = [os.dup(fd) for fd in range(3)]
-        high = [fd + 100 for fd in range(3)]
-        for fd, number in zip((theirs.fileno(), *namespaces), high, strict=True):
-            os.dup2(fd, number)
-        actions = [(os.POSIX_SPAWN_DUP2, number, 3 + i) for i, number in enumerate(high)]
+        # Away from 3, 4 and 5, where they are to be: one could take another's place there.
+        high = [fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD, 64)]
+        for path in (user, mount):
+            with open(path, "rb") as namespace:
+                high.append(fcntl.fcntl(namespace.fileno(), fcntl.F_DUPFD, 64))
+        actions = [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(high)]
         environment = {"ASAN_OPTIONS": "detect_leaks=0"}
         self.pid = os.posix_spawn(program, ["corelaunch-init", "source"], environment, file_actions=actions)
         theirs.close()
-        for fd in (*namespaces, *moved, *high):
+        for fd in high:
             os.close(fd)
 
     def ask(self, path: str, recursive: bool = False) -> tuple[int, int]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import corelaunch
 from corelaunch.errors import ConfigError, ContainerExists
 
 from .conftest import Cli
@@ -133,3 +136,17 @@ def test_debug_writes_every_level_at_once(cli: Cli, tmp_path: Path) -> None:
     log = tmp_path / "log"
     cli("--debug", "--log", str(log), "create", "one", runtime=Warning_(failure=ConfigError("no")))
     assert re.findall(r"level=(\w+)", log.read_text()) == ["debug", "info", "warning", "error"]
+
+
+def test_a_process_without_room_for_a_descriptor_gets_a_line_and_no_traceback() -> None:
+    program = (
+        "import os, sys\n"
+        "from corelaunch.cli import main\n"
+        "def refuse(*_): raise OSError(24, 'Too many open files')\n"
+        "os.open = refuse\n"
+        "sys.argv[1:] = ['list']\n"
+        "main.entry()\n"
+    )
+    where = Path(corelaunch.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=where)
+    assert (done.returncode, done.stderr) == (1, "corelaunch: cannot open /dev/null: Too many open files\n")
