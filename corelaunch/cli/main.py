@@ -10,7 +10,7 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, Unsupported, UsageError
+from ..errors import CorelaunchError, KernelError, Unsupported, UsageError
 from ..log import Log
 from .command import CONFIG, Call
 from .options import FLAG, LIST, Option, parse
@@ -117,6 +117,11 @@ def main(
     except KeyboardInterrupt:
         log.failure("interrupted")
         return INTERRUPTED
+    except OSError as error:
+        # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
+        _log_traceback(log)
+        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
+        return failure
     except BaseException as error:  # noqa: BLE001 - the last line of defence
         _log_traceback(log)
         log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")

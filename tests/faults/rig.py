@@ -110,9 +110,10 @@ class Rig:
         shutil.copy(shutil.which("busybox") or "/bin/busybox", binaries / "busybox")
         for applet in _APPLETS:
             (binaries / applet).symlink_to("busybox")
-        for directory in ("proc", "sys", "dev", "tmp", "etc"):
-            (self.bundle / "rootfs" / directory).mkdir()
-        for name in ("hosts", "resolv.conf"):  # a runtime makes, and leaves, the targets of binds that are missing
+        # Also the targets of binds, which a runtime makes where they are missing, and leaves.
+        for directory in ("proc", "sys", "dev", "tmp", "etc", "run/notify"):
+            (self.bundle / "rootfs" / directory).mkdir(parents=True)
+        for name in ("hosts", "resolv.conf"):
             (self.bundle / "rootfs/etc" / name).touch()
         self.spec = json.loads(self._runc_spec())
 

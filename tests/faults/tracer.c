@@ -176,9 +176,21 @@ static bool at_call(struct task *task, const struct plan *plan)
     return true;
 }
 
-/* Lets every task go. Those that run have to be stopped first: only a stopped task can be detached. */
+static void wake_up(int signal)
+{
+    (void)signal;
+}
+
+/*
+ * Lets every task go. Those that run have to be stopped first: only a stopped task can be detached. A task in a frozen
+ * cgroup (v1) is neither stopped nor dies before it is thawed, which is the next command's to do: it is left after a
+ * second, and our end lets it go.
+ */
 static void release(pid_t stopped, pid_t command, int *status)
 {
+    struct sigaction without_restart = {.sa_handler = wake_up};
+    sigaction(SIGALRM, &without_restart, NULL);
+    alarm(1);
     for (int i = 0; i < task_count; i++) {
         if (tasks[i].tid != stopped) {
             ptrace(PTRACE_INTERRUPT, tasks[i].tid, NULL, NULL);
@@ -192,7 +204,7 @@ static void release(pid_t stopped, pid_t command, int *status)
         int state;
         pid_t tid = waitpid(-1, &state, __WALL);
         if (tid < 0) {
-            return;
+            break;
         }
         if (!WIFSTOPPED(state)) {
             if (tid == command) {
@@ -207,6 +219,7 @@ static void release(pid_t stopped, pid_t command, int *status)
             forget(tid);
         }
     }
+    alarm(0);
 }
 
 static int trace(pid_t command, const struct plan *plan)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import corelaunch
 from corelaunch.errors import ConfigError, ContainerExists
@@ -150,3 +151,9 @@ def test_a_process_without_room_for_a_descriptor_gets_a_line_and_no_traceback() 
     where = Path(corelaunch.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=where)
     assert (done.returncode, done.stderr) == (1, "corelaunch: cannot open /dev/null: Too many open files\n")
+
+
+def test_what_the_kernel_refuses_where_nobody_expected_it_is_told_in_its_words(cli: Cli) -> None:
+    refusal: Any = OSError(24, "Too many open files", "/run/x")
+    outcome = cli("create", "one", runtime=FakeRuntime(failure=refusal))
+    assert outcome == (1, "", "corelaunch: the system refuses: /run/x: too many open files\n")
