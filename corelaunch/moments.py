@@ -46,7 +46,7 @@ def observe(
         step or ledger.step or ("" if ledger.status == "creating" else "end of sync"),
         MOMENTS[name],
         pid,
-        begin.get("annotations", {}),
+        dict(begin.get("annotations", {})),  # what the journal and the hooks have is not a plugin's to change
         process or {},
         error,
     )

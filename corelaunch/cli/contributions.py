@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..api import DoctorCheck, PluginCommand
 from ..doctor import FAIL, OK, WARN, Check
-from ..errors import PluginError
+from ..errors import CorelaunchError, PluginError
 from ..plugins.lifecycle_hooks import call_all
 from .command import Call, Command
 
@@ -28,7 +28,7 @@ def command(name: str, make_call: Callable[[Command], Call]) -> Command | None:
     runtime = make_call(Command(name, "", "", lambda call: 0, fewest=0, chooses=True)).runtime()
     found: dict[str, tuple[str, PluginCommand]] = {}
     for plugin, answer in _answers(runtime, "corelaunch_commands"):
-        for one in answer:
+        for one in answer if isinstance(answer, (list, tuple)) else [answer]:
             if type(one) is not PluginCommand:
                 raise _wrong(plugin, "corelaunch_commands", one, "PluginCommand")
             if one.name in found:
@@ -37,10 +37,19 @@ def command(name: str, make_call: Callable[[Command], Call]) -> Command | None:
             found[one.name] = plugin, one
     if name not in found:
         return None
-    chosen = found[name][1]
+    plugin, chosen = found[name]
 
     def run(call: Call) -> int:
-        return int(chosen.run(call.arguments, runtime))
+        try:
+            code = chosen.run(call.arguments, runtime)
+        except CorelaunchError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise PluginError(f"lifecycle plugin {plugin!r} failed", where=f"command {name}", why=why) from error
+        if type(code) is not int:
+            raise _wrong(plugin, f"command {name}", code, "exit code")
+        return code
 
     return Command(name, "[argument...]", chosen.summary, run, fewest=0, most=-1, raw=True)
 

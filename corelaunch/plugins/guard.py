@@ -60,10 +60,15 @@ class Guarded:
         self._manager = manager
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._manager, name)
+        guard, owner = self._guard, self._owner
+        try:
+            value = getattr(self._manager, name)
+        except (CorelaunchError, AttributeError):
+            raise
+        except Exception as error:  # of a property
+            raise _failed(owner, name, error) from error
         if not callable(value):
             return value
-        guard, owner = self._guard, self._owner
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             try:
@@ -71,10 +76,14 @@ class Guarded:
             except CorelaunchError:
                 raise
             except Exception as error:
-                why = f"{type(error).__name__}: {error}"
-                raise PluginError(f"plugin {owner} failed", where=name, why=why, plugin=owner) from error
+                raise _failed(owner, name, error) from error
 
         return call
 
     def __repr__(self) -> str:
         return f"<guarded {self._manager!r}>"
+
+
+def _failed(owner: str, what: str, error: Exception) -> PluginError:
+    why = f"{type(error).__name__}: {error}"
+    return PluginError(f"plugin {owner} failed", where=what, why=why, plugin=owner)

@@ -293,6 +293,21 @@ def test_a_plugin_adds_commands_checks_and_features(site: Site, cli: Cli) -> Non
     assert "org.example.audit" not in json.loads(cli.ok("features"))["annotations"]
 
 
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("return 5", "corelaunch_commands: 5 is no PluginCommand"),
+        ("return [PluginCommand('greet', '', lambda words, runtime: 1 / 0)]", "command greet: ZeroDivisionError: .*"),
+        ("return [PluginCommand('greet', '', lambda words, runtime: None)]", "command greet: None is no exit code"),
+    ],
+)
+def test_a_command_of_a_plugin_that_fails_names_the_plugin(site: Site, cli: Cli, code: str, line: str) -> None:
+    site.add("more", HEAD + f"@hookimpl\ndef corelaunch_commands():\n    {code}\n")
+    outcome = cli("greet", options=("--plugin", "more"))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert re.fullmatch(f"corelaunch: lifecycle plugin 'more' failed: {line}\n", outcome.err)
+
+
 def test_a_broken_lifecycle_plugin_is_a_row_with_its_reason(site: Site, cli: Cli) -> None:
     site.add("typo", HEAD + "@hookimpl\ndef corelaunch_momnt(moment): pass\n")
     (row,) = (row for row in json.loads(cli.ok("plugins", "--json")) if row["name"] == "typo")

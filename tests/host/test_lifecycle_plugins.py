@@ -329,3 +329,18 @@ def test_what_is_edited_of_the_process_holds_for_every_process_of_the_container(
     assert "CapEff:\t0000000000000001" in lines
     assert json.dumps(asked) == before, "the caller's object stays"
     assert watch.seen[-1].process["env"] == ["PATH=/bin", "CL_EDIT=yes"], "plugins are told what runs"
+
+
+def test_what_a_plugin_does_to_a_moments_annotations_stays_its_own(
+    site: Site, bundle: Bundle, tmp_path: Path
+) -> None:
+    moment = "@hookimpl\ndef corelaunch_moment(moment):\n    moment.annotations['mine'] = 'yes'\n"
+    site.add("scribbler", f"from corelaunch.api import hookimpl\ncorelaunch_api = 1\n{moment}")
+    runtime = Runtime(str(tmp_path / "state"), plugins=["scribbler"])
+    path = bundle("sleep", "60", change=lambda config: config.update(annotations={"theirs": "1"}))
+    container = runtime.create("cl-life-15", str(path))
+    try:
+        assert container.state()["annotations"] == {"theirs": "1"}
+        assert b"mine" not in b"".join(file.read_bytes() for file in Path(container.directory).glob("*.json"))
+    finally:
+        container.delete(force=True)

@@ -56,17 +56,20 @@ class Lock:
             self._fd = os.open(_LOCK_FILE, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
             raise KernelError.of(_CANNOT_LOCK, error, where=_LOCK_FILE) from error
-        while True:
-            try:
-                flock(self._fd, LOCK_EX | LOCK_NB)
-                return self
-            except BlockingIOError:
-                if time.monotonic() > self._deadline:
-                    self.__exit__()
-                    why = "another runtime holds it"
-                    hint = f"fuser {_LOCK_FILE} names its process"
-                    raise DeadlineExceeded(_CANNOT_LOCK, where=_LOCK_FILE, why=why, hint=hint) from None
-                time.sleep(_LOCK_POLL_SECONDS)
+        try:
+            while True:
+                try:
+                    flock(self._fd, LOCK_EX | LOCK_NB)
+                    return self
+                except BlockingIOError:
+                    if time.monotonic() > self._deadline:
+                        why = "another runtime holds it"
+                        hint = f"fuser {_LOCK_FILE} names its process"
+                        raise DeadlineExceeded(_CANNOT_LOCK, where=_LOCK_FILE, why=why, hint=hint) from None
+                    time.sleep(_LOCK_POLL_SECONDS)
+        except BaseException:  # an interrupt, too: who does not enter does not leave
+            self.__exit__()
+            raise
 
     def __exit__(self, *_error: object) -> None:
         if self._fd >= 0:

@@ -165,3 +165,16 @@ def test_the_lock_goes_with_a_killed_holder() -> None:
     os.waitpid(pid, 0)
     with shared_bridge.Lock(time.monotonic() + 1):
         pass
+
+
+def test_an_interrupt_while_it_waits_for_the_lock_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with shared_bridge.Lock(time.monotonic() + 10):
+        before = len(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr("time.sleep", interrupt)
+        waiting = shared_bridge.Lock(time.monotonic() + 10)
+        with pytest.raises(KeyboardInterrupt):
+            waiting.__enter__()
+        assert len(os.listdir("/proc/self/fd")) == before

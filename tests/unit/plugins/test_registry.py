@@ -189,6 +189,9 @@ class Manager(CgroupManager):
         return 1 / 0
     def freeze(self, placement):
         raise KernelError("cannot freeze", errno=5)
+    @property
+    def features(self):
+        return 1 / 0
 @hookimpl
 def corelaunch_cgroup_manager():
     return Manager()
@@ -200,5 +203,7 @@ def test_whatever_a_backend_raises_names_it(install: Install) -> None:
     manager = registry.load("cgroup_manager", "raises")
     with pytest.raises(PluginError, match=r"^plugin cgroup_manager:raises failed: place: ZeroDivisionError: division"):
         manager.place(None)
+    with pytest.raises(PluginError, match=r"^plugin cgroup_manager:raises failed: features: ZeroDivisionError"):
+        assert manager.features
     with pytest.raises(KernelError, match=r"^cannot freeze"):
         manager.freeze(None)
