@@ -68,7 +68,10 @@ bool look_at_init(const struct summary *summary, bool *alive)
     return true;
 }
 
-/* Whether the container's cgroup is frozen; one that is gone is not. False if it cannot be told here. */
+/*
+ * Whether the container's cgroup is frozen, or, in cgroup v1, on its way there (FREEZING), where a SIGKILL waits for the
+ * thaw as well; one that is gone is not. False if it cannot be told here.
+ */
 bool is_frozen(const struct summary *summary, bool *frozen)
 {
     struct span rest = summary->cgroup_paths, name, value, freezer = {0}, unified = {0};
@@ -94,7 +97,7 @@ bool is_frozen(const struct summary *summary, bool *frozen)
     if (!read_small(path, text, sizeof text))
         return errno == ENOENT || errno == ENOTDIR || errno == ENODEV;
     if (freezer.length)
-        *frozen = strcmp(text, "FROZEN\n") == 0;
+        *frozen = strcmp(text, "THAWED\n") != 0;
     else
         for (const char *line = text; line; line = strchr(line, '\n')) {
             line += *line == '\n';

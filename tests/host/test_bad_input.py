@@ -92,9 +92,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli: Cli, bundles: Bundles, tm
     watched = Watched(cli.root, bundle, tmp_path)
     words = [word.format(bundle=bundle, scratch=tmp_path) for word in row.words]
     container_id = "" if row.id == "\0" else row.id or cli.new_id()
-    began = time.monotonic()
     check(cli, row, [row.verb, "--bundle", str(bundle), *words, container_id], tmp_path)
-    assert time.monotonic() - began < 20
     watched.clean()
 
 

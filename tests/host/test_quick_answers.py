@@ -24,6 +24,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from cli_host import Bundles, Cli, Outcome, corelaunch_path, wait_until
 
+from corelaunch.state.journal import decode
+
 MARK = f"cl-q-{os.getpid()}"
 SLEEP = ("sleep", "1000")
 IN_PYTHON = ("--trace", "/dev/null")
@@ -110,6 +112,27 @@ def test_a_frozen_container_is_left_to_python(cli: Cli, quick: Cli, bundles: Bun
         for words in (("state", one), ("kill", one, "TERM"), ("kill", one, "KILL")):
             assert left_to_python(quick(*words))
     agreed(cli, quick, "state", one)
+
+
+def test_a_container_on_its_way_to_frozen_is_left_to_python(
+    cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    """A freezer of cgroup v1 that says FREEZING holds up a SIGKILL: it has to be thawed, and only Python does that."""
+    one = create(cli, bundles(*SLEEP), start=True)
+    journal = cli.root / one / "journal"
+    before = journal.read_bytes()
+    records, _, _ = decode(before)
+    for record in records:
+        if record["record"] == "place" and record["kind"] == "cgroup_manager":
+            record["fields"]["paths"]["freezer"] = str(tmp_path)  # type: ignore[index]
+    journal.write_bytes(b"".join(map(frame, records)))
+    state = tmp_path / "freezer.state"
+    state.write_text("FREEZING\n")
+    assert left_to_python(quick("kill", one, "KILL"))
+    state.write_text("THAWED\n")
+    agreed(cli, quick, "state", one)
+    assert quick("kill", one, "KILL").code == 0
+    journal.write_bytes(before)
 
 
 @contextlib.contextmanager

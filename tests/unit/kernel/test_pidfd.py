@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -28,9 +27,7 @@ def test_a_death_by_signal_is_128_and_its_number(busybox: int) -> None:
 
 def test_a_process_that_runs_on_is_none_after_the_timeout(busybox: int) -> None:
     _, handle = native.spawn(busybox, [b"sleep", b"20"], [], [0, 1, 2])
-    start = time.monotonic()
     assert pidfd.wait(handle, 0.05) is None
-    assert time.monotonic() - start < 5
     assert not pidfd.poll_exit(handle, 0)
     pidfd.send_signal(handle, signal.SIGKILL)
     pidfd.wait(handle)
