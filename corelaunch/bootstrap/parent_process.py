@@ -17,7 +17,7 @@ from ..errors import KernelError, ProtocolError
 from ..kernel import native, pidfd, procfs
 from ..kernel.native import lib
 from .channel import Channel
-from .stdio import external_descriptors
+from .stdio import checked_master, external_descriptors
 from .sync import SyncMachine
 
 TYPE_CHECKING = False
@@ -210,7 +210,7 @@ class ParentProcess:
             if name == "SOURCE_WANTED":
                 self._give_source(message.payload)
             elif name == "CONSOLE":
-                self.master_fd = message.fds[0]
+                self.master_fd = checked_master(message.fds[0])
             elif name == "SECCOMP":
                 from .seccomp_listener import hand_over
 
@@ -306,7 +306,11 @@ class ParentProcess:
         write_maps(self.stage0, self.plan.uid_map or "", self.plan.gid_map or "")
 
     def _identify(self, fd: int) -> ProcessHandle:
-        pid = pidfd.pid_of(fd)
+        try:
+            pid = pidfd.pid_of(fd)
+        except OSError:
+            os.close(fd)
+            raise ProtocolError("stage 2 is not our child", why="what it sent is no pidfd") from None
         if pid <= 0 or procfs.parent_pid(pid) != os.getpid():
             os.close(fd)
             raise ProtocolError("stage 2 is not our child", why=f"its pidfd names process {pid}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from fcntl import ioctl
 
-from ..errors import KernelError, UsageError
+from ..errors import KernelError, ProtocolError, UsageError
 from ..records import Record
 
 TYPE_CHECKING = False
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 #: FIFOs in the state directory: ``start`` releases the init over the first and reads its last error from the second.
 START_FIFO = "start.fifo"
 ERROR_FIFO = "error.fifo"
+
+#: ioctl_tty(2): the number of a pty, which only its master tells.
+_TIOCGPTN = 0x80045430
 
 
 class ProcessIO(Record):
@@ -61,6 +65,20 @@ def external_descriptors(pid: int) -> tuple[str, str, str]:
         except OSError:
             targets.append("")
     return targets[0], targets[1], targets[2]
+
+
+def checked_master(fd: int) -> int:
+    """The descriptor, if it is the master of a pty: what is done with it must not be done with a file of the host.
+
+    Raises:
+        ProtocolError: it is something else; it is closed.
+    """
+    try:
+        ioctl(fd, _TIOCGPTN, b"\0" * 4)
+    except OSError:
+        os.close(fd)
+        raise ProtocolError("the child sent no console", why="its descriptor is no pty master") from None
+    return fd
 
 
 def open_fifos(directory: str) -> tuple[int, int]:
