@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+import cli_host
 import rootless_host
 
 from corelaunch.runtime import Runtime
@@ -128,3 +129,28 @@ def user_bundle(user: rootless_host.User, installed: str) -> Callable[..., str]:
         return str(rootless_host.spec(user, path, installed, adapt))
 
     return make
+
+
+@pytest.fixture(name="bundles", scope="module")
+def cli_bundles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> cli_host.Bundles:
+    """Makes bundles for the command line; cgroups begin with the module's MARK."""
+    return cli_host.Bundles(tmp_path_factory.mktemp("bundles"), request.module.MARK)
+
+
+@pytest.fixture
+def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cli_host.Cli]:
+    """corelaunch."""
+    made = cli_host.Cli(cli_host.corelaunch_path(), tmp_path / "root", request.module.MARK)
+    yield made
+    made.delete_all()
+
+
+@pytest.fixture(params=["corelaunch", "runc"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cli_host.Cli]:
+    """corelaunch and, with the same expectations, the runtime that it stands in for."""
+    if request.param == "runc" and not os.path.exists(cli_host.RUNC):
+        pytest.skip("runc is not installed")
+    program = cli_host.RUNC if request.param == "runc" else cli_host.corelaunch_path()
+    made = cli_host.Cli(program, tmp_path / f"root-{request.param}", f"{request.module.MARK}-{request.param[0]}")
+    yield made
+    made.delete_all()

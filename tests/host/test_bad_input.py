@@ -26,11 +26,6 @@ from cli_host import Bundles, Cli, Outcome, corelaunch_path
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
     made = Cli(corelaunch_path(), tmp_path / "root", MARK)

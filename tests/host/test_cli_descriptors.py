@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path
+from cli_host import Bundles, Cli
 
 MARK = f"cl-d-{os.getpid()}"
 SLEEP = ("sleep", "1000")
@@ -25,28 +25,6 @@ SLEEP = ("sleep", "1000")
 LIST = 'for f in /proc/$$/fd/*; do t=$(readlink $f) && echo "${f##*/} $t"; done'
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
-
-
-@pytest.fixture(params=["corelaunch", "runc"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cli]:
-    if request.param == "runc" and not os.path.exists(RUNC):
-        pytest.skip("runc is not installed")
-    program = RUNC if request.param == "runc" else corelaunch_path()
-    made = Cli(program, tmp_path / f"root-{request.param}", f"{MARK}-{request.param[0]}")
-    yield made
-    made.delete_all()
 
 
 class Caller:

@@ -21,26 +21,11 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path
+from cli_host import Bundles, Cli, corelaunch_path
 
 MARK = f"cl-ct-{os.getpid()}"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture(params=["corelaunch", "runc"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cli]:
-    if request.param == "runc" and not os.path.exists(RUNC):
-        pytest.skip("runc is not installed")
-    program = RUNC if request.param == "runc" else corelaunch_path()
-    made = Cli(program, tmp_path / "root", f"{MARK}-{request.param[0]}")
-    yield made
-    made.delete_all()
 
 
 def terminal(config: dict[str, Any]) -> None:

@@ -9,43 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path, make_rootfs, wait_until
+from cli_host import RUNC, Bundles, Cli, make_rootfs, wait_until
 
 MARK = f"cl-c-{os.getpid()}"
 SLEEP = ("sleep", "1000")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    """corelaunch."""
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
-
-
-@pytest.fixture(params=["corelaunch", "runc"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cli]:
-    """corelaunch and, with the same expectations, the runtime that it stands in for."""
-    if request.param == "runc" and not os.path.exists(RUNC):
-        pytest.skip("runc is not installed")
-    program = RUNC if request.param == "runc" else corelaunch_path()
-    made = Cli(program, tmp_path / f"root-{request.param}", f"{MARK}-{request.param[0]}")
-    yield made
-    made.delete_all()
 
 
 # -- a life --------------------------------------------------------------------------------------------------

@@ -7,32 +7,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path
+from cli_host import RUNC, Bundles, Cli
 
 from corelaunch.runtime import Runtime
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 MARK = f"cl-events-{os.getpid()}"
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
 
 
 def run(cli: Cli, bundles: Bundles, *args: str, options: tuple[str, ...] = (), **more: Any) -> str:

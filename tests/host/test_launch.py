@@ -160,17 +160,13 @@ def test_a_shared_pid_namespace_leaves_no_process_behind(runtime: Runtime, bundl
     assert not left
 
 
-def test_a_user_namespace_gets_its_mappings(runtime: Runtime, bundle: Bundle, output: Any, rootfs: Path) -> None:
+def test_a_user_namespace_gets_its_mappings(runtime: Runtime, bundle: Bundle, output: Any, reachable: None) -> None:
     def change(config: dict[str, Any]) -> None:
         linux = config["linux"]
         linux["namespaces"].append({"type": "user"})
         linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
         linux.pop("resources", None)
 
-    for directory in (rootfs, *rootfs.parents):
-        directory.chmod(directory.stat().st_mode | 0o011)
-        if directory == Path("/tmp"):
-            break
     status = runtime.run(
         "t1",
         str(bundle("sh", "-c", "id -u; cat /proc/self/uid_map; ls -l /dev/null", change=change)),

@@ -58,13 +58,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     return made
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
-
-
 class Manager:
     """A service manager: its socket, and what was sent to it."""
 

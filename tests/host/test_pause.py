@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path, wait_until
+from cli_host import RUNC, Bundles, Cli, wait_until
 
 from corelaunch.errors import WrongStatus
 from corelaunch.kernel import cgroup_events
@@ -23,18 +23,6 @@ from corelaunch.state.journal import Journal
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 MARK = f"cl-pause-{os.getpid()}"
 COUNT = "while :; do echo x >>/tmp/ticks; sleep 0.02; done"
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
 
 
 @pytest.fixture

@@ -6,31 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path, wait_until
+from cli_host import RUNC, Bundles, Cli, wait_until
 
 from corelaunch.runtime import Runtime
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 MARK = f"cl-ps-{os.getpid()}"
 THREE = "sleep 1000 & sleep 1000 & wait"
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
 
 
 def three(cli: Cli, bundles: Bundles) -> tuple[str, list[int]]:

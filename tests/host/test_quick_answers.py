@@ -37,18 +37,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
-
-
 @pytest.fixture
 def quick(cli: Cli, tmp_path: Path) -> Cli:
     """The front without a Python environment."""

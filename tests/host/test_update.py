@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path
+from cli_host import RUNC, Bundles, Cli
 
 from corelaunch.errors import Unsupported
 from corelaunch.runtime import Runtime
@@ -28,18 +28,6 @@ FILES = (
     "cpuset/cpuset.mems memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes "
     "memory/memory.soft_limit_in_bytes pids/pids.max devices/devices.list"
 ).split()
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
-    return Bundles(tmp_path_factory.mktemp("bundles"), MARK)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
 
 
 @pytest.fixture

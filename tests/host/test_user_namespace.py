@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cli_host import RUNC, Bundles, Cli, corelaunch_path
+from cli_host import RUNC, Bundles, Cli
 
 from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.runtime import Runtime
@@ -36,13 +36,6 @@ def bundles() -> Iterator[Bundles]:
     directory.chmod(0o755)
     yield Bundles(directory, MARK)
     shutil.rmtree(directory)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
-    made = Cli(corelaunch_path(), tmp_path / "root", MARK)
-    yield made
-    made.delete_all()
 
 
 def mapped(then: Change | None = None) -> Change:

@@ -6,18 +6,17 @@ All of them run in one pytest of their own, on fake resctrl files (so without ro
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
-from xml.etree import ElementTree
 
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from bites import Report, failed, play
 
 from corelaunch.testing import rdt_wrong as wrong
 from corelaunch.testing.rdt_reference import ReferenceRdtManager
 
-PLUGIN = "corelaunch.testing.pytest_plugin"
-Report = Mapping[str, Mapping[str, str]]
 RIGHT = (ReferenceRdtManager, wrong.PlainRdt)
 
 #: Wrong manager -> promises that it breaks (without "test_"), words of a reason.
@@ -113,32 +112,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Class of the manager -> promise -> "" (kept), "skipped", or the failure's text."""
     directory = tmp_path_factory.mktemp("contract")
     (directory / "test_contracts.py").write_text(CONTRACTS)
-    xml = directory / "report.xml"
-    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:corelaunch", "-p", PLUGIN]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": ":".join(map(os.path.abspath, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"--rootdir={directory}", f"--junitxml={xml}", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment,
-        cwd=directory,
-    )
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
-    found: dict[str, dict[str, str]] = {}
-    for case in ElementTree.parse(xml).iter("testcase"):
-        promises = found.setdefault(case.get("classname", "").rpartition(".Test")[2], {})
-        promise = case.get("name", "").removeprefix("test_")
-        for child in case:
-            skipped = child.tag == "skipped"
-            promises[promise] = "skipped" if skipped else (child.get("message") or "") + (child.text or "")
-        promises.setdefault(promise, "")
-    return found
-
-
-def failed(promises: Mapping[str, str]) -> dict[str, str]:
-    return {promise: outcome for promise, outcome in promises.items() if outcome not in ("", "skipped")}
+    return play(directory)
 
 
 @pytest.mark.parametrize("manager", RIGHT, ids=lambda manager: manager.__name__)
