@@ -74,7 +74,11 @@ class SourceProcess:
     def close(self) -> None:
         """End it and reap it."""
         self._socket.close()
-        # It would end by itself; but for one that hangs on a path of a filesystem that does not answer.
-        pidfd.send_signal(self._pidfd, SIGKILL)
-        pidfd.wait(self._pidfd, _SECONDS)
-        os.close(self._pidfd)
+        try:
+            # It would end by itself; but for one that hangs on a path of a filesystem that does not answer.
+            pidfd.send_signal(self._pidfd, SIGKILL)
+            pidfd.wait(self._pidfd, _SECONDS)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it has ended, and a library's user has reaped it
+        finally:
+            os.close(self._pidfd)

@@ -99,3 +99,10 @@ def test_a_source_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pyte
             os.close(fd)
         finally:
             other.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_source_process_that_somebody_else_has_reaped_is_closed_all_the_same() -> None:
+    source = source_process.SourceProcess(os.getpid())  # it may not join our own user namespace, and ends
+    os.waitid(os.P_PIDFD, source._pidfd, os.WEXITED)
+    source.close()
