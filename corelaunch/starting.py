@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from _signal import SIGKILL
+from errno import ENXIO
 
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.stdio import ERROR_FIFO, START_FIFO
@@ -50,9 +51,8 @@ def _open_gate(container: Container, book: Book) -> None:
         hear(container, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
-        raise KernelError.of(
-            "cannot start container: its init does not wait for start", error, where=container.id
-        ) from error
+        why = ": its init does not wait for start" if error.errno == ENXIO else ""
+        raise KernelError.of(f"cannot start container{why}", error, where=container.id) from error
     finally:
         for fd in (errors, gate):
             if fd >= 0:

@@ -3,6 +3,7 @@
  * what `start` does, and what it writes, are those of corelaunch/starting.py: it is killed at each step by tests/faults.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #define NR_pidfd_open 434        /* 5.3 */
 #define LAST_SIGNAL 64
 #define START_SEEN 'S'      /* CL_START_SEEN of protocol.h */
+#define RECORD_ROOM 128   /* more than the frame of a status */
 #define EXECUTE_MS 1000     /* from the byte on the start FIFO to execve; Python waits longer */
 #define ANSWER_ROOM (4 * JOURNAL_LIMIT) /* more than twice a journal: an annotation gets some blanks */
 
@@ -236,6 +238,16 @@ static bool has_executed(int errors)
     return tee(errors, look[1], 1, SPLICE_F_NONBLOCK) == 1 && read(look[0], &byte, 1) == 1 && byte == START_SEEN;
 }
 
+/* Whether there is room for the record, so far as the filesystem tells; else it is Python's to say so. */
+static bool has_room(int journal)
+{
+    struct stat status;
+
+    if (fstat(journal, &status) < 0)
+        return false;
+    return fallocate(journal, FALLOC_FL_KEEP_SIZE, status.st_size, RECORD_ROOM) == 0 || errno != ENOSPC;
+}
+
 bool quick_start(struct quick_call *call)
 {
     struct summary summary;
@@ -250,7 +262,7 @@ bool quick_start(struct quick_call *call)
     /* Both before the byte is written: the init may execute, and so close its ends, at once. */
     CLEANUP_FD int errors = openat(call->directory, "error.fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     CLEANUP_FD int gate = openat(call->directory, "start.fifo", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    if (errors < 0 || gate < 0 || write(gate, "s", 1) != 1)
+    if (errors < 0 || gate < 0 || !has_room(journal) || write(gate, "s", 1) != 1)
         return false;
     /* Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both. */
     if (!add_status(journal, "started"))

@@ -24,6 +24,7 @@ flipped bit costs one record and not the rest.
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
 from binascii import crc32
 from struct import pack, unpack_from
 
@@ -73,6 +74,7 @@ class Journal:
 
         Raises:
             StateError: one is so large that no reader would take it; nothing was written.
+            OSError: they are not all written (a full disk). What is half written readers pass over.
         """
         frames = b""
         for record in records:
@@ -86,6 +88,8 @@ class Journal:
                 )
             frames += MARK + pack("<II", len(payload), crc32(payload)) + payload
         size = os.write(self.fd, frames)
+        if size != len(frames):
+            raise OSError(ENOSPC, os.strerror(ENOSPC), self.path)
         end = os.lseek(self.fd, 0, os.SEEK_CUR)  # O_APPEND moves the descriptor's position to the end of the write
         return end - size, end
 

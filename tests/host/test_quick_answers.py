@@ -389,6 +389,38 @@ def test_a_start_that_failed_returns_when_the_init_has_ended(
     assert command.wait(30) == 1
 
 
+@pytest.mark.parametrize("options", [(), IN_PYTHON])
+def test_a_start_that_cannot_be_written_down_is_an_error_that_says_so(
+    bundles: Bundles, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=100", "tmpfs", place], check=True)
+    cli = Cli(corelaunch_path(), place / "root", MARK)
+    try:
+        # The journal ends within a few bytes of its page, so that not even one record has room.
+        padding, room = 0, 4096
+        while not 4 <= room <= 40:
+            one = create(cli, bundles(*SLEEP, change=lambda c: c.update(annotations={"a": "x" * padding})))
+            room = -(cli.root / one / "journal").stat().st_size % 4096
+            if not 4 <= room <= 40:
+                padding += (room - 20) % 4096
+                cli.ok("delete", "--force", one)
+        with contextlib.suppress(OSError), open(place / "fill", "wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 512)
+        words = cli.words("start", one, options=options)
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"corelaunch: cannot start container: {one}: no space left on device\n",
+        )
+    finally:
+        (place / "fill").unlink(missing_ok=True)
+        cli.delete_all()
+        subprocess.run(["umount", place], check=True)
+
+
 def test_hooks_and_a_waiting_service_manager_are_pythons(
     cli: Cli, quick: Cli, bundles: Bundles, tmp_path: Path
 ) -> None:
