@@ -401,7 +401,7 @@ def test_a_start_that_cannot_be_written_down_is_an_error_that_says_so(
         # The journal ends within a few bytes of its page, so that not even one record has room.
         padding, room = 0, 4096
         while not 4 <= room <= 40:
-            one = create(cli, bundles(*SLEEP, change=lambda c: c.update(annotations={"a": "x" * padding})))
+            one = create(cli, bundles(*SLEEP, change=lambda c, n=padding: c.update(annotations={"a": "x" * n})))
             room = -(cli.root / one / "journal").stat().st_size % 4096
             if not 4 <= room <= 40:
                 padding += (room - 20) % 4096
