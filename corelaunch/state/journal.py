@@ -24,8 +24,8 @@ flipped bit costs one record and not the rest.
 from __future__ import annotations
 
 import os
-from errno import ENOSPC
 from binascii import crc32
+from errno import ENOSPC
 from struct import pack, unpack_from
 
 from .. import jsontext
