@@ -91,9 +91,10 @@ def open_book(container_id: str, directory: str, ledger: Ledger, *, exclusive: b
         raise ContainerNotFound(container_id) from None
     try:
         lock.take(journal, exclusive=exclusive, wait_seconds=wait_seconds)
-        if not os.path.lexists(journal.path):
-            raise ContainerNotFound(container_id)  # deleted while we waited
         return Book(container_id, directory, journal, ledger.catch_up(*journal.read(ledger.offset)))
+    except FileNotFoundError:
+        journal.close()
+        raise ContainerNotFound(container_id) from None  # deleted while we waited
     except BaseException:
         journal.close()
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from errno import ENOENT
 
 from ..api import ProcessHandle
 from ..errors import DeadlineExceeded
@@ -27,6 +28,7 @@ def take(journal: Journal, *, exclusive: bool, wait_seconds: float) -> None:
 
     Raises:
         DeadlineExceeded: somebody else held it for all of ``wait_seconds``; ``why`` names the holder.
+        FileNotFoundError: the journal was removed meanwhile.
     """
     operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
     deadline = time.monotonic() + wait_seconds
@@ -44,6 +46,10 @@ def take(journal: Journal, *, exclusive: bool, wait_seconds: float) -> None:
                     hint="wait for it, or use delete --force",
                 ) from None
             time.sleep(_POLL_SECONDS)
+    # Deleted while we waited, or already another container's of the same id: its holder is none of our business.
+    here, ours = os.lstat(journal.path), os.fstat(journal.fd)
+    if (here.st_dev, here.st_ino) != (ours.st_dev, ours.st_ino):
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), journal.path)
     if exclusive:
         _write_holder(os.path.dirname(journal.path))
 
