@@ -55,9 +55,16 @@ def create(
             hint="give a console socket, or set it to false",
         )
     book = _begin(runtime, prepared)
-    launch = lifecycle.Launch(book, prepared.backends, prepared.config, prepared.bundle, runtime.log, runtime.trace)
+    launch = lifecycle.Launch(
+        book,
+        prepared.backends,
+        prepared.config,
+        prepared.bundle,
+        runtime.log,
+        runtime.trace,
+        runtime.guard.seconds,
+    )
     process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))
-    launch.call_seconds = runtime.guard.seconds
     runtime.guard.child = process.newest_pidfd
     if prepared.lifecycle:
         launch.observe = lambda name, pid: _observe(launch, runtime, name, pid)

@@ -90,8 +90,8 @@ def execute(
     # Shared, and released as soon as the child is recorded: it only appends its own records.
     book = container.open_book(exclusive=False)
     try:
-        launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace)
-        launch.call_seconds = runtime.guard.seconds
+        seconds = runtime.guard.seconds
+        launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace, seconds)
         runtime.guard.child = child.newest_pidfd
         executed = _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
     finally:

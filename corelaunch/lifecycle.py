@@ -19,7 +19,6 @@ from .backends import open_cgroup_of
 from .bootstrap.init_process import InitProcess
 from .bootstrap.stdio import open_fifos
 from .errors import ChildError, CorelaunchError, KernelError, PluginError
-from .plugins.guard import CALL_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +73,14 @@ class Launch:
     """What the launch of one container works with."""
 
     def __init__(
-        self, book: Book, backends: Backends, config: Mapping[str, Any], bundle: str, log: Log, trace: Trace
+        self,
+        book: Book,
+        backends: Backends,
+        config: Mapping[str, Any],
+        bundle: str,
+        log: Log,
+        trace: Trace,
+        call_seconds: float,
     ) -> None:
         self.book = book
         self.backends = backends
@@ -82,7 +88,7 @@ class Launch:
         self.bundle = bundle
         self.log = log
         self.trace = trace
-        self.call_seconds = CALL_SECONDS
+        self.call_seconds = call_seconds
         self.observe: Callable[[str, int], None] | None = None  #: tells lifecycle plugins of a moment: name, pid
         #: The step that is under way; journaled only if it fails, because undoing needs the effects and not the step.
         self.reached = ""
