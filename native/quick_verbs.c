@@ -94,8 +94,13 @@ static bool add_annotations(struct answer *answer, struct span annotations)
 
 static bool print(const char *text, size_t length)
 {
+    struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
     while (length) {
         const ssize_t written = write(STDOUT_FILENO, text, length);
+        /* A caller's non-blocking pipe that is full. Half of an answer is out: Python would begin it anew. */
+        if (written < 0 && errno == EAGAIN && poll(&reader, 1, -1) == 1)
+            continue;
         if (written < 0)
             return false;
         text += written;

@@ -21,9 +21,20 @@ def write(text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
     try:
         while data:
-            data = data[os.write(1, data) :]
+            try:
+                data = data[os.write(1, data) :]
+            except BlockingIOError:  # a caller's non-blocking pipe that is full
+                _wait_for_reader()
     except OSError as error:
         raise KernelError.of("cannot write to stdout", error) from None
+
+
+def _wait_for_reader() -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    poll.poll()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int = 12, gap: int = 3) -> str:

@@ -7,6 +7,7 @@ alone. ``--trace`` is an option that the front does not know, so with it Python 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -193,6 +194,27 @@ def test_any_flipped_bit_leaves_the_answer_to_python_or_the_same(cli: Cli, quick
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
         assert left_to_python(quick("state", one)), at
     journal.write_bytes(whole)
+
+
+@pytest.mark.parametrize("options", [(), IN_PYTHON], ids=["front", "python"])
+def test_an_answer_waits_for_the_reader_of_a_pipe_that_is_full_and_does_not_block(
+    cli: Cli, bundles: Bundles, options: tuple[str, ...]
+) -> None:
+    one = create(cli, bundles(*SLEEP, change=lambda config: config.update(annotations={"long": "x" * 30000})))
+    expected = cli.ok("state", one)
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(write, False)
+        process = subprocess.Popen(cli.words("state", one, options=options), stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        found = b""
+        while chunk := os.read(read, 1000):
+            found += chunk
+        _, errors = process.communicate(timeout=20)
+    finally:
+        os.close(read)
+    assert (process.returncode, errors, found.decode()) == (0, b"", expected)
 
 
 def test_a_closed_stdout_is_pythons_error(cli: Cli, bundles: Bundles) -> None:
