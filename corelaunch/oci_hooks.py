@@ -19,14 +19,13 @@ from . import jsontext
 from .api import ProcessHandle
 from .errors import HookError, one_line
 from .kernel import native, pidfd, procfs
+from .spec.hooks import DEFAULT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-#: For a hook without ``timeout``: the spec allows it to run for ever, but then so does a broken one.
-DEFAULT_SECONDS = 300.0
 #: Output beyond this is read and thrown away; a hook cannot fill our memory.
 _OUTPUT_LIMIT = 64 << 10
 _OUTPUT_IN_ERROR = 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import jsontext
 from ..kernel.native import lib
+from ..spec.hooks import DEFAULT_SECONDS
 from .operation import Operation
 
 TYPE_CHECKING = False
@@ -11,9 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-#: For a hook without ``timeout``, as for those that run outside.
-DEFAULT_SECONDS = 300
-#: poll(2) counts milliseconds in an int.
+#: poll(2) counts milliseconds in an int, of 24.8 days: this leaves the parent room for what it waits for besides hooks.
 MOST_SECONDS: int = lib.CL_HOOK_SECONDS
 #: Status in the state that each gets (runtime-spec, runtime.md, "State"; runc gives the same).
 _STATUS = {"createContainer": "creating", "startContainer": "created"}

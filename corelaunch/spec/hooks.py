@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     from .findings import Findings, Where
 
+#: How long a hook without ``timeout`` may take: the spec allows it to run for ever, but then so does a broken one.
+DEFAULT_SECONDS = 300
+
 
 def _environment(entries: Any, where: Where, findings: Findings) -> None:
     strings(entries, where, findings)

@@ -197,3 +197,11 @@ def test_create_container_hooks_come_after_create_runtime_hooks(
 
     assert runtime.run("cl-hook-1", str(bundle("true", change=change))) == 0
     assert said.read_text().split() == ["prestart", "createRuntime", CREATE, START]
+
+
+@pytest.mark.parametrize("moment", [CREATE, START])
+def test_the_longest_timeout_that_the_specification_knows_is_a_timeout(
+    runtime: Runtime, bundle: Bundle, moment: str
+) -> None:
+    change = hooks(moment, "sleep 0.1", timeout=2**63 - 1)
+    assert runtime.run("cl-hook-1", str(bundle("true", change=change))) == 0
