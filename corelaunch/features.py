@@ -12,6 +12,7 @@ from . import SPEC_VERSION, __version__
 from .backends import BEST_EFFORT, OFF, REQUIRED
 from .errors import CorelaunchError
 from .kernel import seccomp
+from .kernel.release import version
 from .preparation import NETWORKS_ANNOTATION
 from .spec import check, mount_options
 from .spec.capabilities import BITS
@@ -21,7 +22,7 @@ from .spec.seccomp import ACTIONS, NOTIFY, OPERATORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from .plugins.registry import Registry
@@ -157,19 +158,7 @@ def _kernel_has(flag: str, *, notify: bool) -> bool:
     """Whether this kernel takes a flag; one that is about notifications is of no use without them."""
     if flag.endswith("_WAIT_KILLABLE_RECV") and not notify:
         return False
-    return _release() >= _NEWER_FLAGS.get(flag, (0, 0))
-
-
-def _release() -> tuple[int, int]:
-    major, minor = os.uname().release.split(".")[:2]
-    return int(major), int("".join(_leading_digits(minor)) or 0)
-
-
-def _leading_digits(text: str) -> Iterable[str]:
-    for letter in text:
-        if not letter.isdigit():
-            return
-        yield letter
+    return version(os.uname().release) >= _NEWER_FLAGS.get(flag, (0, 0))
 
 
 def _annotations() -> dict[str, str]:

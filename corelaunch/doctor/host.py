@@ -6,6 +6,7 @@ import os
 
 from ..bootstrap.id_maps import HELPER_DIRECTORIES
 from ..kernel import mountinfo, procfs, seccomp
+from ..kernel.release import version
 from . import FAIL, OK, WARN, Check
 
 TYPE_CHECKING = False
@@ -111,20 +112,6 @@ def resctrl(runtime: Runtime) -> Iterator[Check]:
     else:
         hint = "mount -t resctrl resctrl /sys/fs/resctrl"
         yield Check("resctrl", "mount", WARN, "not mounted: a config with intelRdt is refused", hint)
-
-
-def version(release: str) -> tuple[int, int]:
-    """Major and minor number of a kernel release ("6.1.0-13-amd64")."""
-    numbers = [""]
-    for letter in release:
-        if letter.isdigit():
-            numbers[-1] += letter
-        elif letter == "." and numbers[-1]:
-            numbers.append("")
-        else:
-            break
-    major, minor = [*(int(number or 0) for number in numbers), 0, 0][:2]
-    return major, minor
 
 
 def read(path: str) -> str:

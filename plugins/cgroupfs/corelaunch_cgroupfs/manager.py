@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
     from corelaunch.api import CgroupPlacement, CgroupRequest, CgroupStats, Effect, LaunchContext, ProcessHandle
 
-corelaunch_api = 1
+    from .rollback import Writes
 
+corelaunch_api = 1
 
 _EVERYWHERE = "limits update freeze stats oom oom-events kill plain-directories rdma cgroup-v1 cgroup-v2".split()
 
 
 class CgroupfsManager(CgroupManager):
-    """Cgroups through the kernel's files: a directory of the same path in every hierarchy that is mounted."""
+    """Cgroups through the kernel's files: a directory in every hierarchy that is mounted."""
 
     def __init__(self) -> None:
         self._features: frozenset[str] = frozenset()
@@ -64,34 +65,15 @@ class CgroupfsManager(CgroupManager):
 
     def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """Write limits: all properties that are there, in the order that the kernel's own rules ask for."""
-        from . import layout, needs
-
-        needs.check(placement, resources)
-        if layout.is_v2(placement.paths):
-            from .limits_v2 import write_v2
-
-            write_v2(placement.paths[""], resources)
-        elif placement.paths:
-            from .limits_v1 import write_v1
-
-            write_v1(placement.paths, resources)
+        _write(placement, resources, None)
 
     def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """Write limits of a container that runs: all of them, or none (see :mod:`rollback`)."""
-        from . import layout, needs
         from .rollback import Writes
 
-        needs.check(placement, resources)
         writes = Writes()
         try:
-            if layout.is_v2(placement.paths):
-                from .limits_v2 import write_v2
-
-                write_v2(placement.paths[""], resources, writes)
-            elif placement.paths:
-                from .limits_v1 import write_v1
-
-                write_v1(placement.paths, resources, writes)
+            _write(placement, resources, writes)
         except CorelaunchError as error:
             refused = writes.undo()
             if refused:
@@ -159,6 +141,21 @@ class CgroupfsManager(CgroupManager):
         from . import directories
 
         directories.destroy(placement, effects)
+
+
+def _write(placement: CgroupPlacement, resources: Mapping[str, Any], writes: Writes | None) -> None:
+    """``writes`` notes what was there before; None: nothing will be set back."""
+    from . import layout, needs
+
+    needs.check(placement, resources)
+    if layout.is_v2(placement.paths):
+        from .limits_v2 import write_v2
+
+        write_v2(placement.paths[""], resources, writes)
+    elif placement.paths:
+        from .limits_v1 import write_v1
+
+        write_v1(placement.paths, resources, writes)
 
 
 @hookimpl
