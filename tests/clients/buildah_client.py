@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Any
 
-from cases import Result, call, equal, on_terminal
+from cases import Result, equal
+from client import Client
 
 from corelaunch.testing.bundles import make_rootfs
 
 IMAGE = "localhost/busybox"
 
 
-class Buildah:
+class Buildah(Client):
     """Calls buildah; ``working`` is a container to run things in."""
 
     def __init__(self, runtime: str, work: Path) -> None:
-        self.work = work
+        base = ["buildah", "--root", str(work / "root"), "--runroot", str(work / "runroot")]
+        super().__init__(work, [*base, "--storage-driver", "overlay"])
         self.runtime = runtime
-        self._serial = itertools.count(1)
         (work / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024"]\n')
         os.environ["CONTAINERS_CONF"] = str(work / "containers.conf")
-        self.base = ["buildah", "--root", str(work / "root"), "--runroot", str(work / "runroot")]
-        self.base += ["--storage-driver", "overlay"]
         rootfs = make_rootfs(work / "rootfs")
         first = self.ok("from", "scratch")
         self.ok("copy", "-q", first, str(rootfs), "/")
         self.ok("config", "--env", "PATH=/bin", first)
         self.ok("commit", "-q", first, IMAGE)
         self.working = self.ok("from", "--pull-never", IMAGE)
-
-    def close(self) -> None:
-        """Nothing: the sandbox's end ends all."""
-
-    def __call__(self, *words: str, **more: Any) -> Result:
-        return call([*self.base, *words], **more)
-
-    def ok(self, *words: str, **more: Any) -> str:
-        """A call that must succeed; its output."""
-        result = self(*words, **more)
-        equal(result.code, 0, result)
-        return result.out.strip()
 
     def run_words(self, *options: str) -> list[str]:
         """``buildah run`` over the runtime in the working container."""
@@ -52,15 +38,6 @@ class Buildah:
     def sh(self, script: str, *options: str, **more: Any) -> str:
         """What a shell script prints."""
         return self.ok(*self.run_words(*options), "sh", "-c", script, **more)
-
-    def typed(self, text: str, *words: str) -> Result:
-        """A call on a terminal."""
-        return on_terminal([*self.base, *words], text)
-
-    def directory(self) -> Path:
-        made = self.work / f"case-{next(self._serial)}"
-        made.mkdir()
-        return made
 
     def build(self, *lines: str, options: tuple[str, ...] = ()) -> Result:
         """``buildah build`` of a Containerfile."""

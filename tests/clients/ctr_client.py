@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cases import Result, call, cgroup_value, equal, on_terminal, wait_until, within
+from cases import Result, cgroup_value, wait_until, within
+from client import Client
 
 from corelaunch.testing.bundles import make_rootfs
 
@@ -63,14 +64,12 @@ def make_archive(archive: Path, rootfs: Path) -> None:
             tar.addfile(member, io.BytesIO(content))
 
 
-class Ctr:
+class Ctr(Client):
     """Calls ctr; every container is made over one runtime."""
 
     def __init__(self, runtime: str, work: Path) -> None:
-        self.work = work
+        super().__init__(work, ["ctr", "-a", "/run/containerd/c.sock"])
         self.runtime = runtime
-        self._serial = itertools.count(1)
-        self.base = ["ctr", "-a", "/run/containerd/c.sock"]
         (work / "containerd.toml").write_text(_CONFIG.format(work=work))
         self._daemon = self._start()
         make_archive(work / "image.tar", make_rootfs(work / "rootfs"))
@@ -93,21 +92,6 @@ class Ctr:
         self._daemon.terminate()
         self._daemon.wait(20)
 
-    def __call__(self, *words: str, **more: Any) -> Result:
-        return call([*self.base, *words], **more)
-
-    def ok(self, *words: str, **more: Any) -> str:
-        """A call that must succeed; its output."""
-        result = self(*words, **more)
-        equal(result.code, 0, result)
-        return result.out.strip()
-
-    def code(self, wanted: int, *words: str, **more: Any) -> Result:
-        """A call that must exit with ``wanted``."""
-        result = self(*words, **more)
-        equal(result.code, wanted, result)
-        return result
-
     def deleted(self, name: str, wanted: int, *options: str) -> None:
         """Delete a task, of which ctr must say that it ended with ``wanted``."""
         result = self.code(0, "tasks", "delete", *options, name)
@@ -129,9 +113,6 @@ class Ctr:
                 yield lambda: file.read_text().splitlines()
             finally:
                 process.kill()
-
-    def name(self) -> str:
-        return f"case-{next(self._serial)}"
 
     def run_words(self, *words: str) -> list[str]:
         """``ctr run`` over the runtime."""
@@ -172,10 +153,6 @@ class Ctr:
         file = Path(f"/proc/{self.pid(name)}/root{path}")
         wait_until(lambda: os.path.exists(file) and file.read_text().endswith("\n"), f"{path} in {name}")
         return file.read_text().strip()
-
-    def typed(self, text: str, *words: str) -> Result:
-        """A call on a terminal."""
-        return on_terminal([*self.base, *words], text)
 
     def cgroup_file(self, name: str, controller: str, v1: str, v2: str) -> str:
         """What a limit's file of a container's cgroup says, read from the host's side."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Result, call, on_terminal
+from client import Engine
 from podman_client import CONF, IMAGE, Podman
 
 from corelaunch.testing.bundles import make_rootfs
@@ -32,29 +33,29 @@ class RootlessPodman(Podman):
 
     def __init__(self, runtime: str, work: Path) -> None:
         runtime = reachable(runtime)
-        self.work = work / "home"
-        self.work.mkdir()
+        home = work / "home"
+        home.mkdir()
         session = Path("/run/user") / str(UID)
         session.mkdir(parents=True, mode=0o700)
-        for path in (self.work, session):
+        for path in (home, session):
             os.chown(path, UID, UID)
         with open("/etc/passwd", "a") as passwd, open("/etc/group", "a") as group:
-            passwd.write(f"tester:x:{UID}:{UID}::{self.work}:/bin/sh\n")
+            passwd.write(f"tester:x:{UID}:{UID}::{home}:/bin/sh\n")
             group.write(f"tester:x:{UID}:\n")
         for name in ("subuid", "subgid"):
             Path("/etc", name).write_text(f"tester:{FIRST}:{COUNT}\n")
-        conf = self.work / "containers.conf"
+        conf = home / "containers.conf"
         conf.write_text(CONF.format(name=Path(runtime).name))
         # As a login has it.
-        variables = {"HOME": self.work, "USER": "tester", "XDG_RUNTIME_DIR": session, "CONTAINERS_CONF": conf}
+        variables = {"HOME": home, "USER": "tester", "XDG_RUNTIME_DIR": session, "CONTAINERS_CONF": conf}
         variables["PATH"] = "/usr/local/bin:/usr/bin:/bin"
         self.user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env", "-i"]
         self.user += [f"{name}={value}" for name, value in variables.items()]
-        self.base = [*self.user, "podman", "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]
-        self.base += ["--events-backend", "file", "--runtime", runtime]
-        self._count_names()
-        subprocess.run(["tar", "-C", make_rootfs(work / "rootfs"), "-cf", self.work / "image.tar", "."], check=True)
-        self.ok("import", "--change", "ENV=PATH=/bin", "--change", 'CMD=["sh"]', str(self.work / "image.tar"), IMAGE)
+        base = [*self.user, "podman", "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]
+        base += ["--events-backend", "file", "--runtime", runtime]
+        Engine.__init__(self, home, base)
+        subprocess.run(["tar", "-C", make_rootfs(work / "rootfs"), "-cf", home / "image.tar", "."], check=True)
+        self.ok("import", "--change", "ENV=PATH=/bin", "--change", 'CMD=["sh"]', str(home / "image.tar"), IMAGE)
 
     def __call__(self, *words: str, options: tuple[str, ...] = (), **more: Any) -> Result:
         return call([*self.base, *options, *words], cwd=self.work, **more)
