@@ -111,6 +111,10 @@ __all__ = [
 #: A plugin module says ``corelaunch_api = 1``; another major number is refused when the plugin is loaded.
 API_VERSION = 1
 
+#: Names that go with the next API, and work until then: old name -> (new name, release that deprecated it).
+#: docs/stability.md has the policy.
+DEPRECATED: Mapping[str, tuple[str, str]] = {}
+
 #: Kernel doors and edits that plugins may use, imported on first use: name -> module below corelaunch.
 _DOORS = {
     **dict.fromkeys(
@@ -146,6 +150,10 @@ HOOKIMPL_ATTRIBUTE = "corelaunch_impl"
 
 
 def __getattr__(name: str) -> Any:
+    if name in DEPRECATED:
+        from .deprecation import use
+
+        return use(name, *DEPRECATED[name])
     if name not in _DOORS:
         raise AttributeError(f"corelaunch.api has no {name!r}")
     door = getattr(__import__(f"corelaunch.{_DOORS[name]}", fromlist=[name]), name)

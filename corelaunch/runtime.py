@@ -44,6 +44,7 @@ class Runtime:
         annotation_networks: types of network that the annotation org.corelaunch.networks may ask for; annotations come
             from images and pods.
         call_seconds: how long one call of a plugin may take; recorded with the containers that are created.
+        trace_plugins: takes one line for each call of a plugin, with its time; a watchdog tells of its own.
 
     The process that uses it stays as it is: its descriptors, signals, umask, working directory and subreaper flag
     are never changed, and only our own children are waited for.
@@ -62,12 +63,14 @@ class Runtime:
         watchdog: Callable[[float], Guard] | None = None,
         annotation_networks: Sequence[str] = (),
         call_seconds: float = 30.0,
+        trace_plugins: Callable[[str], None] | None = None,
     ) -> None:
         self.root = StateRoot(root or "")
         self._registry: Registry | None = None
         self._has_given_registry = False
         self._guard: Guard | None = None
         self._watchdog = watchdog
+        self._trace_plugins = trace_plugins
         self.call_seconds = call_seconds
         self._annotation_networks = tuple(annotation_networks)
         self.log: Log = log or _no_log
@@ -96,6 +99,10 @@ class Runtime:
         if self._guard is None:
             if self._watchdog is not None:
                 self._guard = self._watchdog(self.call_seconds)
+            elif self._trace_plugins is not None:
+                from .plugins.tracing import TracingGuard
+
+                self._guard = TracingGuard(self.log, self.call_seconds, self._trace_plugins)
             else:
                 from .plugins.guard import Guard
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 
 from ..errors import KernelError, UsageError
 from ..records import Record
@@ -11,6 +12,9 @@ from .options import Option, parse
 #: The operator's config file, and the word for none.
 CONFIG = "/etc/corelaunch/config.toml"
 NO_CONFIG = "/dev/null"
+
+#: Environment variable: each call of a plugin is told on stderr, with its time. It chooses nothing that is run.
+TRACE_PLUGINS = b"CORELAUNCH_TRACE_PLUGINS"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +100,10 @@ class Call:
         return self._runtime
 
     def _watchdog(self, seconds: float) -> Guard:
+        if posix.environ.get(TRACE_PLUGINS, b"0") not in (b"", b"0"):
+            from ..plugins.tracing import TracingWatchdog
+
+            return TracingWatchdog(self.log, self._command.failure, seconds)
         from ..plugins.watchdog import Watchdog
 
         return Watchdog(self.log, self._command.failure, seconds)

@@ -104,21 +104,21 @@ def writable_by_others(place: str, seen: set[str]) -> str:
 
 def plugins(runtime: Runtime) -> Iterator[Check]:
     """Whether each installed plugin can be loaded."""
-    registry = runtime.registry
-    entries = sorted(registry.entries(), key=lambda entry: (entry.kind, entry.name))
-    for entry in entries:
-        name = f"{entry.kind.replace('_', ' ')} {entry.name}"
-        try:
-            if entry.kind in FACTORIES:
-                claims = sorted(registry.load(entry.kind, entry.name).features)
-                text = f"{entry.label}: {' '.join(claims)}" if claims else f"{entry.label}: claims nothing"
-                yield Check("plugins", name, OK if claims else WARN, text)
-            else:
-                registry.lifecycle(entry.name)
-                yield Check("plugins", name, OK, entry.label)
-        except CorelaunchError as error:
-            yield Check("plugins", name, FAIL, error.line(), error.hint)
-    if not any(entry.kind == "cgroup_manager" for entry in entries):
+    from ..plugins import inspection
+
+    found = inspection.look(runtime.registry)
+    for one in found:
+        name = f"{one.kind.replace('_', ' ')} {one.name}"
+        label = f"{one.distribution} {one.version}"
+        if one.health != inspection.OK:
+            status = FAIL if one.health == inspection.BROKEN else WARN
+            yield Check("plugins", name, status, one.reason, one.hint)
+        elif one.kind in FACTORIES:
+            text = f"{label}: {' '.join(one.features)}" if one.features else f"{label}: claims nothing"
+            yield Check("plugins", name, OK if one.features else WARN, text)
+        else:
+            yield Check("plugins", name, OK, label)
+    if not any(one.kind == "cgroup_manager" for one in found):
         text = "none is installed: nothing can be limited"
         yield Check("plugins", "cgroup manager", WARN, text, "pip install corelaunch-cgroupfs")
 

@@ -7,6 +7,7 @@ end, has a watchdog: see ``watchdog.py``.
 
 from __future__ import annotations
 
+import sys
 import time
 
 from ..errors import CorelaunchError, PluginError
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 #: How long one call of a plugin may take, in seconds, unless the operator's config file says otherwise.
 CALL_SECONDS = 30.0
+
+#: Imported by the first use of a deprecated name, and never before.
+_DEPRECATION = "corelaunch.deprecation"
+
+
+def no_log(level: str, message: str) -> None:
+    """The log of a guard that tells nobody."""
 
 
 class Guard:
@@ -47,6 +55,15 @@ class Guard:
         finally:
             if time.monotonic() > end:
                 self.log("warning", f"{owner}: {what}: took longer than {self.seconds:g} s")
+            self.tell_deprecated()
+
+    def tell_deprecated(self) -> None:
+        """Log which deprecated names of the API were used since the last call."""
+        if _DEPRECATION in sys.modules and self.log is not no_log:
+            from ..deprecation import take
+
+            for text in take():
+                self.log("warning", text)
 
 
 class Guarded:

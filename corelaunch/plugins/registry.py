@@ -12,7 +12,7 @@ from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import FACTORIES
 from .discovery import EntryPoint, check_code, check_trusted, find, find_made_by, plugin_directories
-from .guard import Guard, Guarded
+from .guard import Guard, Guarded, no_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Registry:
         self, directories: Sequence[str] | None = None, *, guard: Guard | None = None, pluggy: bool = False
     ) -> None:
         self._directories = directories
-        self.guard = guard or Guard(lambda level, message: None)
+        self.guard = guard or Guard(no_log)
         self._guards_backends = guard is not None
         self.pluggy = pluggy
         self._entries: list[EntryPoint] | None = None
@@ -57,7 +57,7 @@ class Registry:
     def entries(self, kind: str = "") -> list[EntryPoint]:
         """Every installed plugin, or those of one kind; nothing is imported."""
         if self._entries is None:
-            self._entries = find(self._places())
+            self._entries = find(self.places())
         return [entry for entry in self._entries if not kind or entry.kind == kind]
 
     def names(self, kind: str) -> list[str]:
@@ -128,19 +128,22 @@ class Registry:
             self._failures[key] = error
             raise
 
-    def _places(self) -> Sequence[str]:
+    def places(self) -> Sequence[str]:
+        """The directories that are looked at."""
         return self._directories if self._directories is not None else plugin_directories()
 
     def _entry(self, kind: str, name: str, made_by: str) -> EntryPoint:
         if made_by and self._entries is None:
-            found = find_made_by(self._places(), kind, name, made_by)
+            found = find_made_by(self.places(), kind, name, made_by)
             if found is not None:
                 return found
         entries = [entry for entry in self.entries(kind) if entry.name == name]
         if len(entries) > 1:
+            from .advice import between
+
             both = " and ".join(entry.label for entry in entries)
             raise PluginError(
-                f"two plugins are called {name!r}", where=_words(kind), why=both, hint="uninstall one of them"
+                f"two plugins are called {name!r}", where=_words(kind), why=both, hint=between(entries)
             )
         if not entries:
             package = made_by or USUAL.get((kind, name), "")
@@ -214,8 +217,13 @@ def _import(entry: EntryPoint) -> Any:
         if isinstance(error, KeyboardInterrupt):
             raise
         # Also SystemExit: a plugin that cannot be imported must not end a verb that does not need it.
+        from .advice import after_import
+
         raise PluginError(
-            f"plugin {entry.name!r} is broken", where=entry.label, why=f"{type(error).__name__}: {error}"
+            f"plugin {entry.name!r} is broken",
+            where=entry.label,
+            why=f"{type(error).__name__}: {error}",
+            hint=after_import(entry, error),
         ) from error
     check_api(plugin, entry.label)
     return plugin

@@ -37,3 +37,4 @@ class Watchdog(Guard):
             return function(*arguments, **keywords)
         finally:
             disarm()
+            self.tell_deprecated()

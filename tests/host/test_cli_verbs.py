@@ -397,8 +397,9 @@ def test_plan_says_what_would_be_done_and_does_nothing(cli: Cli, bundles: Bundle
 def test_plugins_are_listed_with_version_features_and_health(cli: Cli) -> None:
     listed = json.loads(cli.ok("plugins", "--json"))
     cgroupfs = next(p for p in listed if (p["kind"], p["name"]) == ("cgroup_manager", "cgroupfs"))
-    assert set(cgroupfs) == {"kind", "name", "distribution", "version", "features", "health", "reason"}
-    assert cgroupfs["health"] == "ok"
+    told = {"kind", "name", "distribution", "version", "api", "features", "health", "reason", "hint"}
+    assert set(cgroupfs) == told | {"import_ms", "path"}
+    assert (cgroupfs["health"], cgroupfs["api"]) in (("ok", 1), ("slow", 1))  # of a machine that is busy
     assert "freeze" in cgroupfs["features"]
     assert re.search(r"cgroup_manager +cgroupfs +corelaunch-cgroupfs", cli.ok("plugins"))
 

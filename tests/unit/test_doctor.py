@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +13,9 @@ from corelaunch import doctor
 from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
 from corelaunch.doctor import Check, cgroups, host, installation
-from corelaunch.errors import PluginError
 from corelaunch.kernel import native, procfs
 from corelaunch.kernel.mountinfo import Hierarchy
+from corelaunch.plugins.registry import Registry
 from corelaunch.runtime import Runtime
 
 
@@ -174,21 +173,15 @@ def test_a_directory_that_others_can_write_is_named(tmp_path: Path) -> None:
     assert installation.writable_by_others(str(inside), set()) == ""
 
 
-def test_a_broken_plugin_fails_with_its_reason(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Entry:
-        kind, name, label = "cgroup_manager", "bad", "bad 1.0"
-
-    class Broken:
-        def entries(self) -> list[type[Entry]]:
-            return [Entry]
-
-        def load(self, kind: str, name: str) -> Any:
-            raise PluginError("plugin 'bad' is broken", why="ImportError", hint="mend it")
-
-    runtime.registry = Broken()  # type: ignore[assignment]
+def test_a_broken_plugin_fails_with_its_reason(runtime: Runtime, tmp_path: Path) -> None:
+    metadata = tmp_path / "bad-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "entry_points.txt").write_text("[corelaunch.cgroup_managers]\nbad = no_such_module_of_bad\n")
+    runtime.registry = Registry([str(tmp_path)])
     [check] = installation.plugins(runtime)
-    assert (check.status, check.hint) == ("fail", "mend it")
-    assert "ImportError" in check.text
+    assert check.status == "fail"
+    assert "No module named 'no_such_module_of_bad'" in check.text
+    assert check.hint == "its entry point leads to no_such_module_of_bad: correct it, or install bad anew"
 
 
 def test_a_state_root_of_others_fails(runtime: Runtime) -> None:
