@@ -47,8 +47,13 @@ if TYPE_CHECKING:
     from .edits import PlanEdit as PlanEdit
     from .jsontext import dumps as dumps
     from .jsontext import loads as loads
+    from .kernel.bpf import attach_device_program as attach_device_program
+    from .kernel.bpf import attached_device_program as attached_device_program
+    from .kernel.bpf import detach_device_program as detach_device_program
+    from .kernel.bpf import load_device_program as load_device_program
     from .kernel.mountinfo import cgroup_hierarchies as cgroup_hierarchies
     from .kernel.procfs import cgroups_of as cgroups_of
+    from .kernel.procfs import in_user_namespace as in_user_namespace
     from .kernel.procfs import start_time as start_time
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -98,11 +103,16 @@ __all__ = [
     "SetSysctl",
     "UnsetEnv",
     "Unsupported",
+    "attach_device_program",
+    "attached_device_program",
     "cgroup_hierarchies",
     "cgroups_of",
+    "detach_device_program",
     "dumps",
     "hookimpl",
+    "in_user_namespace",
     "is_gone",
+    "load_device_program",
     "load_manager",
     "loads",
     "start_time",
@@ -138,8 +148,13 @@ _DOORS = {
         "config_edits",
     ),
     **dict.fromkeys(("MakeDirectory", "MakeFile", "MakeSymlink", "PlanEdit"), "edits"),
+    **dict.fromkeys(
+        ("attach_device_program", "attached_device_program", "detach_device_program", "load_device_program"),
+        "kernel.bpf",
+    ),
     "cgroup_hierarchies": "kernel.mountinfo",
     "cgroups_of": "kernel.procfs",
+    "in_user_namespace": "kernel.procfs",
     "start_time": "kernel.procfs",
     "dumps": "jsontext",
     "loads": "jsontext",

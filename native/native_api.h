@@ -40,3 +40,6 @@ int cl_open_tree(int dirfd, const char *path, unsigned int flags);
 int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int cl_map_mount(int mount, int user_namespace, int recursive);
 int cl_pidfd_getfd(int pidfd, int fd);
+
+/* bpf(2); `attributes` is a union bpf_attr, of which `size` bytes count. A descriptor is close-on-exec. */
+int cl_bpf(int command, void *attributes, unsigned int size);

@@ -83,6 +83,11 @@ int cl_pidfd_getfd(int pidfd, int fd)
     return result_of(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
 }
 
+int cl_bpf(int command, void *attributes, unsigned int size)
+{
+    return result_of(syscall(SYS_bpf, command, attributes, size));
+}
+
 int cl_become_subreaper(void)
 {
     return result_of(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));

@@ -44,6 +44,9 @@ _F_SEAL_GROW = 0x0004
 _F_SEAL_WRITE = 0x0008
 _ALL_SEALS = _F_SEAL_SEAL | _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_WRITE
 
+#: More than any kernel's union bpf_attr has; what a kernel does not know must be zero.
+_BPF_ATTRIBUTES = 256
+
 
 class Message:
     """One message of the sync socket.
@@ -226,6 +229,31 @@ def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> i
 def pidfd_getfd(pidfd: int, fd: int) -> int:
     """A copy of descriptor ``fd`` of another process (pidfd_getfd(2); needs the right to ptrace it)."""
     return _check(lib.cl_pidfd_getfd(pidfd, fd))
+
+
+def bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
+    """bpf(2): its result and the attributes as the kernel has left them. A descriptor from it is close-on-exec."""
+    # Newer kernels answer in attributes that older ones do not have: there must be room for them.
+    memory = ffi.new("char[]", attributes.ljust(_BPF_ATTRIBUTES, b"\0"))
+    result = _check(lib.cl_bpf(command, memory, _BPF_ATTRIBUTES))
+    return result, bytes(ffi.buffer(memory, _BPF_ATTRIBUTES))
+
+
+class Memory:
+    """Memory of ours whose address goes to the kernel, as long as this object lives.
+
+    Attributes:
+        address: of its first byte.
+        content: what it holds now.
+    """
+
+    __slots__ = ("_memory", "address", "content")
+
+    def __init__(self, content: bytes) -> None:
+        self._memory = ffi.new("char[]", len(content))
+        self.content: memoryview = memoryview(ffi.buffer(self._memory))
+        self.content[:] = content
+        self.address = int(ffi.cast("uintptr_t", self._memory))
 
 
 def become_subreaper() -> None:

@@ -7,7 +7,7 @@ import errno
 from corelaunch.api import ConfigError, KernelError, Unsupported
 
 from . import files
-from .devices import write_devices
+from .devices_v1 import write_devices
 from .files import Controls
 from .values import Section, maximum, page_size
 
@@ -39,8 +39,6 @@ def write_v1(paths: Mapping[str, str], resources: Mapping[str, Any], writes: Wri
     """
     if "cpuset" in paths:
         _cpuset(paths["cpuset"], Section(resources, "cpu"), writes)
-    if "devices" in paths and resources.get("devices"):
-        write_devices(paths["devices"], resources["devices"])
     if "memory" in paths:
         _memory(paths["memory"], Section(resources, "memory"), writes)
     if "cpu" in paths:
@@ -55,6 +53,8 @@ def write_v1(paths: Mapping[str, str], resources: Mapping[str, Any], writes: Wri
         _network(paths, Section(resources, "network"), resources.get("network") or {}, writes)
     if "rdma" in paths:
         write_rdma(paths["rdma"], resources.get("rdma") or {}, writes)
+    if "devices" in paths and resources.get("devices"):
+        write_devices(paths["devices"], resources["devices"])  # last: it sets itself back, and nothing follows it
 
 
 def _memory(directory: str, memory: Section, writes: Writes | None) -> None:

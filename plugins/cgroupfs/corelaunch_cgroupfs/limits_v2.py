@@ -29,7 +29,7 @@ _IO_MAX = (
 
 
 def write_v2(directory: str, resources: Mapping[str, Any], writes: Writes | None = None) -> None:
-    """Write every property that is set, ``unified`` last; device rules were refused by ``needs.check``.
+    """Write every property that is set, ``unified`` after those with names of their own.
 
     Raises:
         ConfigError, Unsupported, KernelError: of the first property that cannot be set.
@@ -42,6 +42,11 @@ def write_v2(directory: str, resources: Mapping[str, Any], writes: Writes | None
         write_huge_pages({"": directory}, resources["hugepageLimits"], writes)
     write_rdma(directory, resources.get("rdma") or {}, writes)
     _unified(directory, resources.get("unified") or {}, writes)
+    if resources.get("devices"):
+        from .devices_v2 import write_devices
+
+        # Last: it is one atomic step, and nothing follows that could fail and ask for the old rules back.
+        write_devices(directory, resources["devices"])
 
 
 def _pids(directory: str, pids: Section, writes: Writes | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from corelaunch.api import CgroupManager, CorelaunchError, cgroup_hierarchies, hookimpl
+import os
+
+from corelaunch.api import CgroupManager, CorelaunchError, cgroup_hierarchies, hookimpl, in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +30,12 @@ class CgroupfsManager(CgroupManager):
     def features(self) -> frozenset[str]:  # type: ignore[override]
         """What the hierarchies of this host allow; looked up once."""
         if not self._features:
-            # Device rules of v2 are a later release's, and nobody has to join what it was born in.
-            v1 = {"devices", "self-join"} if any(h.version == 1 for h in cgroup_hierarchies()) else set()
-            self._features = frozenset({*_EVERYWHERE, *v1})
+            # Nobody has to join the cgroup of v2 that it was born in, and device programs are for the first root.
+            if any(hierarchy.version == 1 for hierarchy in cgroup_hierarchies()):
+                more = {"devices", "self-join"}
+            else:
+                more = {"devices"} if os.geteuid() == 0 and not in_user_namespace() else set()
+            self._features = frozenset({*_EVERYWHERE, *more})
         return self._features
 
     def place(self, request: CgroupRequest) -> CgroupPlacement:

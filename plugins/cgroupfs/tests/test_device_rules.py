@@ -1,11 +1,12 @@
-"""What a list of device rules comes to."""
+"""What a list of device rules comes to, and that its rules are read one by one: on cgroup v1."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from corelaunch_cgroupfs.devices import evaluate
+from corelaunch_cgroupfs.devices_v1 import DeviceRules, evaluate
+from corelaunch_cgroupfs.devices_v1 import lines as lines_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,24 +17,28 @@ def rule(allow: bool, kind: str = "c", major: int = 1, minor: int = 5, access: s
     return {"allow": allow, "type": kind, "major": major, "minor": minor, "access": access}
 
 
+def lines(result: DeviceRules) -> set[str]:
+    return set(lines_of(result.exceptions))
+
+
 def test_nothing_is_allowed_at_first() -> None:
     assert not evaluate([]).allow_all
-    assert evaluate([]).lines() == set()
+    assert lines(evaluate([])) == set()
 
 
 def test_the_last_rule_about_a_device_counts() -> None:
-    assert evaluate([rule(True), rule(False, access="w")]).lines() == {"c 1:5 rm"}
-    assert evaluate([rule(False), rule(True, access="r")]).lines() == {"c 1:5 r"}
+    assert lines(evaluate([rule(True), rule(False, access="w")])) == {"c 1:5 rm"}
+    assert lines(evaluate([rule(False), rule(True, access="r")])) == {"c 1:5 r"}
 
 
 def test_a_rule_for_all_wipes_out_those_before() -> None:
     result = evaluate([rule(True), {"allow": True}, rule(False, major=-1), {"allow": False}])
-    assert (result.allow_all, result.lines()) == (False, set())
+    assert (result.allow_all, lines(result)) == (False, set())
 
 
 def test_numbers_that_are_absent_or_minus_one_mean_all() -> None:
-    assert evaluate([{"allow": True, "type": "b", "major": 8}]).lines() == {"b 8:* rwm"}
-    assert evaluate([rule(True, "u", -1, -1, "m")]).lines() == {"c *:* m"}
+    assert lines(evaluate([{"allow": True, "type": "b", "major": 8}])) == {"b 8:* rwm"}
+    assert lines(evaluate([rule(True, "u", -1, -1, "m")])) == {"c *:* m"}
 
 
 def test_a_part_of_a_wider_rule_cannot_be_taken_back() -> None:
@@ -46,9 +51,8 @@ def test_a_part_of_a_wider_rule_cannot_be_taken_back() -> None:
 
 def test_a_denial_of_what_no_rule_allowed_is_fine() -> None:
     """Docker's lists end with one."""
-    assert evaluate(
-        [rule(True, minor=-1, access="m"), rule(False, major=10, minor=229), rule(False, access="rw")]
-    ).lines() == {"c 1:* m"}
+    rules = [rule(True, minor=-1, access="m"), rule(False, major=10, minor=229), rule(False, access="rw")]
+    assert lines(evaluate(rules)) == {"c 1:* m"}
 
 
 @pytest.mark.parametrize(

@@ -146,26 +146,12 @@ def test_what_v2_has_not_is_refused(
     assert caught.value.where == where  # type: ignore[attr-defined]
 
 
-class TestDeviceRules:
-    V2 = CgroupPlacement({"": "/sys/fs/cgroup/x"})
-
-    @pytest.mark.parametrize(
-        "rules",
-        [
-            [{"allow": False, "access": "rwm"}],
-            [{"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}],
-            [{"allow": True, "access": "rwm"}, {"allow": False, "type": "b", "access": "rwm"}],
-        ],
-    )
-    def test_a_list_that_denies_anything_is_refused_by_its_name(self, rules: list[dict[str, Any]]) -> None:
-        with pytest.raises(Unsupported) as caught:
-            needs.check(self.V2, {"devices": rules})
-        assert caught.value.where == "linux.resources.devices"
-        assert "leave linux.resources.devices out" in caught.value.hint
-
-    @pytest.mark.parametrize("rules", [[], [{"allow": True, "access": "rwm"}], [{"allow": False}, {"allow": True}]])
-    def test_a_list_that_allows_everything_needs_nothing(self, rules: list[dict[str, Any]]) -> None:
-        needs.check(self.V2, {"devices": rules})
+def test_malformed_device_rules_are_refused_before_anything_is_made() -> None:
+    v2 = CgroupPlacement({"": "/sys/fs/cgroup/x"})
+    needs.check(v2, {"devices": [{"allow": False, "access": "rwm"}]})
+    with pytest.raises(ConfigError) as caught:
+        needs.check(v2, {"devices": [{"allow": False}, {"type": "p"}]})
+    assert caught.value.where == "linux.resources.devices[1].type"
 
 
 def test_network_classes_are_refused() -> None:
