@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .kernel.bpf import detach_device_program as detach_device_program
     from .kernel.bpf import load_device_program as load_device_program
     from .kernel.mountinfo import cgroup_hierarchies as cgroup_hierarchies
+    from .kernel.mountinfo import mounts_of_type as mounts_of_type
+    from .kernel.procfs import boot_id as boot_id
     from .kernel.procfs import cgroups_of as cgroups_of
     from .kernel.procfs import in_user_namespace as in_user_namespace
     from .kernel.procfs import start_time as start_time
@@ -105,6 +107,7 @@ __all__ = [
     "Unsupported",
     "attach_device_program",
     "attached_device_program",
+    "boot_id",
     "cgroup_hierarchies",
     "cgroups_of",
     "detach_device_program",
@@ -115,6 +118,7 @@ __all__ = [
     "load_device_program",
     "load_manager",
     "loads",
+    "mounts_of_type",
     "start_time",
 ]
 
@@ -152,7 +156,9 @@ _DOORS = {
         ("attach_device_program", "attached_device_program", "detach_device_program", "load_device_program"),
         "kernel.bpf",
     ),
+    "boot_id": "kernel.procfs",
     "cgroup_hierarchies": "kernel.mountinfo",
+    "mounts_of_type": "kernel.mountinfo",
     "cgroups_of": "kernel.procfs",
     "in_user_namespace": "kernel.procfs",
     "start_time": "kernel.procfs",
@@ -328,6 +334,8 @@ class RdtRequest(Record):
     #: Lines for the schemata file, in writing order (l3CacheSchema, memBwSchema, schemata).
     schemata: Sequence[str] = ()
     monitoring: bool = False
+    #: Where each of these lines stands in config.json, for errors; () if they do not come from there.
+    schemata_paths: Sequence[str] = ()
 
 
 class RdtPlacement(Record):

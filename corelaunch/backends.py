@@ -213,11 +213,21 @@ def _choose_rdt(registry: Registry, container_id: str, config: Mapping[str, Any]
         return None
     name = chosen or DEFAULT_RDT_MANAGER
     manager: RdtManager = registry.load("rdt_manager", name)
-    lines = [rdt.get("l3CacheSchema"), rdt.get("memBwSchema"), *(rdt.get("schemata") or ())]
-    request = RdtRequest(
-        container_id, rdt.get("closID") or "", tuple(line for line in lines if line), bool(rdt.get("enableMonitoring"))
-    )
-    return _place(registry, f"rdt_manager:{name}", "rdt_manager", name, manager, request)
+    return _place(registry, f"rdt_manager:{name}", "rdt_manager", name, manager, rdt_request(container_id, rdt))
+
+
+def rdt_request(container_id: str, rdt: Mapping[str, Any]) -> RdtRequest:
+    """What ``linux.intelRdt`` asks for; the lines in the order of config-linux.md, where the last one counts.
+
+    ``enableCMT`` and ``enableMBM`` (runtime-spec 1.1 and 1.2) ask for a part of what ``enableMonitoring`` gives.
+    """
+    where = "linux.intelRdt"
+    given = [(f"{where}.{member}", rdt.get(member) or "") for member in ("l3CacheSchema", "memBwSchema")]
+    given += [(f"{where}.schemata[{index}]", line) for index, line in enumerate(rdt.get("schemata") or ())]
+    lines = [(path, line) for path, text in given for line in text.split("\n") if line]
+    monitoring = any(rdt.get(member) for member in ("enableMonitoring", "enableCMT", "enableMBM"))
+    paths = tuple(path for path, _ in lines)
+    return RdtRequest(container_id, rdt.get("closID") or "", tuple(line for _, line in lines), monitoring, paths)
 
 
 def _place(registry: Registry, owner: str, kind: str, name: str, manager: Any, request: Any) -> Placed:

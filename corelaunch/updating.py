@@ -13,7 +13,7 @@ from .spec.resources import check_resources, updatable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from .backends import Placed
@@ -40,16 +40,18 @@ def update(
         changes = updatable(resources)
         cgroup = _cgroup(container, changes)
         rdt = _rdt(runtime, book.ledger, l3_cache_schema, mem_bw_schema) if l3_cache_schema or mem_bw_schema else None
-        schemata = {**book.ledger.schemata, **_given(l3_cache_schema, mem_bw_schema)}
+        given = _given(l3_cache_schema, mem_bw_schema)
+        schemata = {**book.ledger.schemata, **given}
+        before = _in_force(rdt, book.ledger.schemata) if rdt is not None else ()
         book.record("resources", done=False, resources=changes, schemata=schemata)
         if rdt is not None:
-            rdt.manager.set(rdt.placement, _request(container.id, schemata.values()))
+            rdt.manager.set(rdt.placement, _request(container.id, given.values()))
         if cgroup is not None:
             try:
                 cgroup.manager.update_resources(cgroup.placement, completed(changes, old))
             except CorelaunchError:
                 if rdt is not None:
-                    _set_back(runtime, container, rdt, book.ledger.schemata)
+                    _set_back(runtime, container, rdt, before)
                 raise
         book.record("resources", done=True, resources=merged(old, changes), schemata=schemata)
     finally:
@@ -125,8 +127,17 @@ def _request(container_id: str, lines: Iterable[str]) -> RdtRequest:
     return RdtRequest(container_id, "", tuple(line for line in lines if line))
 
 
-def _set_back(runtime: Runtime, container: Container, rdt: Placed, schemata: Mapping[str, str]) -> None:
+def _in_force(rdt: Placed, remembered: Mapping[str, str]) -> Sequence[str]:
+    """The lines to set back to: those that the manager shows, or else those that the journal has."""
+    if "stats" in rdt.manager.features:
+        lines: Sequence[str] = rdt.manager.stats(rdt.placement).get("schemata") or ()
+        if lines:
+            return lines
+    return tuple(remembered.values())
+
+
+def _set_back(runtime: Runtime, container: Container, rdt: Placed, lines: Sequence[str]) -> None:
     try:
-        rdt.manager.set(rdt.placement, _request(container.id, schemata.values()))
+        rdt.manager.set(rdt.placement, _request(container.id, lines))
     except CorelaunchError as error:
         runtime.log("warning", f"the RDT schemata were not set back: {error}")

@@ -102,16 +102,34 @@ def user_namespaces(runtime: Runtime) -> Iterator[Check]:
 
 
 def resctrl(runtime: Runtime) -> Iterator[Check]:
-    """Whether the CPU has Intel RDT (or its like) and the filesystem for it is mounted."""
+    """Whether the CPU has Intel RDT (or its like), the filesystem for it is mounted, and has CLOSIDs left."""
     if not any(line.strip().endswith("resctrl") for line in read("/proc/filesystems").split("\n")):
         yield Check("resctrl", "kernel", OK, "this CPU or kernel has no resctrl: a config with intelRdt is refused")
         return
-    mounts = [mount.mountpoint for mount in mountinfo.mounts() if mount.fstype == "resctrl"]
-    if mounts:
-        yield Check("resctrl", "mount", OK, mounts[0])
-    else:
+    mounts = [mount for mount in mountinfo.mounts_of_type("resctrl") if mount.root == "/"]
+    if not mounts:
         hint = "mount -t resctrl resctrl /sys/fs/resctrl"
         yield Check("resctrl", "mount", WARN, "not mounted: a config with intelRdt is refused", hint)
+        return
+    mount = min(mounts, key=lambda mount: "ro" in mount.options)
+    root = mount.mountpoint
+    if "ro" in mount.options:
+        text = f"{root}, read-only: a config with intelRdt is refused"
+        yield Check("resctrl", "mount", WARN, text, f"mount -o remount,rw {root}")
+    else:
+        yield Check("resctrl", "mount", OK, root)
+    info = f"{root}/info"
+    names = sorted(os.listdir(info)) if os.path.isdir(info) else []
+    counts = {name: int(count) for name in names if (count := read(f"{info}/{name}/num_closids")).isdigit()}
+    monitors = [name for name in names if read(f"{info}/{name}/num_rmids")]
+    yield Check("resctrl", "resources", OK, ", ".join([*counts, *monitors]) or "none")
+    if counts:
+        fixed = ("info", "mon_groups", "mon_data")
+        used = 1 + sum(name not in fixed and os.path.isdir(f"{root}/{name}") for name in os.listdir(root))
+        total = min(counts.values())  # a group takes one of every resource
+        text = f"{used} of {total} in use"
+        status, hint = (OK, "") if used < total else (WARN, f"remove a group of {root} that nobody uses (rmdir)")
+        yield Check("resctrl", "CLOSIDs", status, text, hint)
 
 
 def read(path: str) -> str:

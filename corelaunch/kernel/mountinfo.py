@@ -79,6 +79,12 @@ def mounts(pid: int | str = "self") -> list[Mount]:
     return list(parse(_read(pid)))
 
 
+def mounts_of_type(fstype: str, pid: int | str = "self") -> list[Mount]:
+    """The mounts of one filesystem type, in the table's order; of a table of thousands only these lines are parsed."""
+    mark = f" - {fstype} "
+    return list(parse("\n".join(line for line in _read(pid).split("\n") if mark in line)))
+
+
 def cgroup_hierarchies(pid: int | str = "self") -> list[Hierarchy]:
     """The cgroup hierarchies that are mounted; of a hierarchy that is mounted twice the first counts.
 

@@ -81,6 +81,19 @@ def _clos(value: Any, where: Where, findings: Findings) -> None:
         findings.refuse(where, f"{value!r} is not the name of a group")
 
 
+def _intel_rdt(rdt: Any, where: Where, findings: Findings) -> None:
+    l3, bandwidth = rdt.get("l3CacheSchema") or "", rdt.get("memBwSchema") or ""
+    if bandwidth and not bandwidth.startswith("MB:"):
+        findings.refuse((where, "memBwSchema"), f'{bandwidth!r} does not start with "MB:"')
+    if "\n" in bandwidth:
+        findings.refuse((where, "memBwSchema"), "contains a line break", "put other lines into schemata")
+    for index, line in enumerate(rdt.get("schemata") or ()):
+        if "\n" in line:
+            findings.refuse(((where, "schemata"), index), "contains a line break", "give each line an item of its own")
+    if l3 and ("\n" in l3 or not l3.startswith("L3")):
+        findings.warn((where, "l3CacheSchema"), 'should be one line that starts with "L3:"; schemata takes any')
+
+
 def _clock(key: Any, where: Where, findings: Findings) -> None:
     if key not in _CLOCKS:
         findings.refuse(where, f'unknown clock "{key}"', listed(_CLOCKS))
@@ -148,7 +161,8 @@ check = table(
                 "enableMonitoring": boolean,
                 "enableCMT": boolean,
                 "enableMBM": boolean,
-            }
+            },
+            extra=_intel_rdt,
         ),
         "memoryPolicy": _later("memoryPolicy"),
         "personality": _later("personality"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from corelaunch.api import Effect, KernelError, RdtManager, RdtPlacement, RdtRequest, Unsupported
+from corelaunch.api import Effect, KernelError, RdtManager, RdtPlacement, RdtRequest, Unsupported, mounts_of_type
 
 from .cgroup_subject import Subject
 from .context import RecordingContext
@@ -33,16 +33,21 @@ class ResctrlFiles(Protocol):
 
 
 class KernelResctrl:
-    """The resctrl file system of this host."""
+    """A resctrl file system that is mounted: this host's, or what imitates one (``fuse_resctrl``).
+
+    Args:
+        root: where it is mounted; "" looks for that of this host.
+    """
+
+    def __init__(self, root: str = "") -> None:
+        self._root = root
 
     def root(self) -> str:
         """Where it is mounted; skips if it is not."""
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            for line in mounts:
-                fields, _, tail = line.partition(" - ")
-                if tail.split(" ")[0] == "resctrl":
-                    return fields.split(" ")[4]
-        host_lacks("a mounted resctrl file system")
+        mounts = [] if self._root else [mount.mountpoint for mount in mounts_of_type("resctrl") if mount.root == "/"]
+        if not self._root and not mounts:
+            host_lacks("a mounted resctrl file system")
+        return self._root or mounts[0]
 
     def mkdir(self, path: str) -> None:
         os.mkdir(path)
@@ -52,7 +57,10 @@ class KernelResctrl:
 
     def children(self, path: str) -> list[str]:
         fixed = {"info", "mon_groups", "mon_data"}
-        return sorted(one.name for one in os.scandir(path) if one.is_dir() and one.name not in fixed)
+        try:
+            return sorted(one.name for one in os.scandir(path) if one.is_dir() and one.name not in fixed)
+        except FileNotFoundError:  # mon_groups of a CPU that does not monitor
+            return []
 
     def read(self, path: str) -> str:
         with open(path, encoding="ascii") as file:

@@ -14,7 +14,7 @@ from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
 from corelaunch.doctor import Check, cgroups, host, installation
 from corelaunch.kernel import native, procfs
-from corelaunch.kernel.mountinfo import Hierarchy
+from corelaunch.kernel.mountinfo import Hierarchy, Mount
 from corelaunch.plugins.registry import Registry
 from corelaunch.runtime import Runtime
 
@@ -82,9 +82,33 @@ def test_resctrl_of_the_kernel_that_is_not_mounted_is_a_warning(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "read", lambda path: "nodev\tsysfs\nnodev\tresctrl")
-    monkeypatch.setattr(host.mountinfo, "mounts", list)
+    monkeypatch.setattr(host.mountinfo, "mounts_of_type", lambda fstype: [])
     [check] = host.resctrl(runtime)
     assert (check.status, "mount -t resctrl" in check.hint) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "groups", "status"),
+    [
+        ("rw", 1, {"mount": "ok", "resources": "ok", "CLOSIDs": "ok"}),
+        ("ro", 3, {"mount": "warn", "resources": "ok", "CLOSIDs": "warn"}),
+    ],
+)
+def test_resctrl_that_is_read_only_or_full_is_a_warning(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: str, groups: int, status: dict[str, str]
+) -> None:
+    for path in ("info/L3", "info/MB", "info/L3_MON", "mon_data", "mon_groups", *map("g{}".format, range(groups))):
+        (tmp_path / path).mkdir(parents=True)
+    for name, text in {"L3/num_closids": "8\n", "MB/num_closids": "4\n", "L3_MON/num_rmids": "32\n"}.items():
+        (tmp_path / "info" / name).write_text(text)
+    mount = Mount(1, 1, "0:1", "/", str(tmp_path), (options,), (), "resctrl", "resctrl", ("rw",))
+    read = host.read
+    monkeypatch.setattr(host, "read", lambda path: "nodev\tresctrl" if path == "/proc/filesystems" else read(path))
+    monkeypatch.setattr(host.mountinfo, "mounts_of_type", lambda fstype: [mount])
+    found = by_name(host.resctrl(runtime))
+    assert {name: check.status for name, check in found.items()} == status
+    assert found["resources"].text == "L3, MB, L3_MON"
+    assert found["CLOSIDs"].text == f"{groups + 1} of 4 in use"
 
 
 @pytest.mark.parametrize(

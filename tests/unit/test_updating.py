@@ -121,7 +121,7 @@ def test_schemata_and_limits_are_set_and_remembered(container: Callable[[FakeMan
     manager = FakeManager()
     one = container(manager)
     one.update({"pids": {"limit": 3}}, mem_bw_schema="MB:0=50")
-    assert manager.asked == [("L3:0=ff", "MB:0=50"), {"pids": {"limit": 3}}]
+    assert manager.asked == [("MB:0=50",), {"pids": {"limit": 3}}], "what is not given is left as it is"
     ledger = reloaded(one).ledger
     assert ledger.resources == {**OLD, "pids": {"limit": 3}}
     assert ledger.schemata == {"l3CacheSchema": "L3:0=ff", "memBwSchema": "MB:0=50"}
@@ -135,6 +135,23 @@ def test_refused_limits_take_the_new_schemata_back(container: Callable[[FakeMana
     assert manager.asked == [("L3:0=1",), {"pids": {"limit": 3}}, ("L3:0=ff",)]
     assert reloaded(one).ledger.resources == OLD
     assert reloaded(one).ledger.schemata == {"l3CacheSchema": "L3:0=ff"}
+
+
+def test_what_is_set_back_is_what_the_manager_shows_to_be_in_force(
+    container: Callable[[FakeManager], Container],
+) -> None:
+    """The config's own schemata are not among the two lines that an update can give."""
+
+    class Shows(FakeManager):
+        features = FakeManager.features | {"stats"}
+
+        def stats(self, placement: RdtPlacement) -> Any:
+            return {"schemata": ["MB:0=100", "L3:0=f0"]}
+
+    manager = Shows(refuses="resources")
+    with pytest.raises(KernelError, match="cannot set it"):
+        container(manager).update({"pids": {"limit": 3}}, l3_cache_schema="L3:0=1")
+    assert manager.asked[-1] == ("MB:0=100", "L3:0=f0")
 
 
 def test_refused_schemata_leave_the_limits_alone(container: Callable[[FakeManager], Container]) -> None:

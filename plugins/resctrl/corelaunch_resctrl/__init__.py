@@ -1,1 +1,1 @@
-"""Intel RDT manager ``resctrl`` of corelaunch; see the README for what it can do (nothing, in this release)."""
+"""Intel RDT manager ``resctrl`` of corelaunch: cache and memory bandwidth through the resctrl filesystem."""
