@@ -43,6 +43,7 @@ COMMANDS = {
     "validate": "print everything that is wrong with a bundle's config.json",
     "doctor": "check this host and this installation, and say what to do",
     "features": "print what this runtime and its plugins can do",
+    "plugin": "write the project of a new plugin",
     "plugins": "list the installed plugins, their features and their health",
     "gc": "undo what killed or crashed launches left behind",
 }

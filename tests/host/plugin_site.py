@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 
@@ -27,6 +29,17 @@ class Site:
         metadata = self.plugins / f"corelaunch_{name}-1.0.dist-info"
         metadata.mkdir()
         (metadata / "entry_points.txt").write_text(f"[corelaunch.{group}]\n{called or name} = cl_cli_{name}\n")
+
+    def add_project(self, project: Path) -> None:
+        """Install a project's package, without pip."""
+        metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        package = metadata["name"].replace("-", "_")
+        shutil.copytree(project / package, self.plugins / package)
+        target = self.plugins / f"{package}-{metadata['version']}.dist-info"
+        target.mkdir()
+        groups = metadata["entry-points"].items()
+        lines = [f"[{group}]\n{name} = {value}\n" for group, names in groups for name, value in names.items()]
+        (target / "entry_points.txt").write_text("".join(lines))
 
     def remove(self, name: str) -> None:
         """Uninstall it."""

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "updating",
     ),
     ("runtime",),
-    ("doctor", "features"),
+    ("doctor", "features", "scaffold"),
     ("cli",),
     ("isolated",),
     ("__main__",),

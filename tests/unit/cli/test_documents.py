@@ -113,7 +113,7 @@ def test_what_begins_with_a_dot_or_has_a_backslash_is_no_request() -> None:
     ("words", "found"),
     [
         (["upd"], ["update"]),
-        (["pl"], ["plan", "plugins"]),
+        (["pl"], ["plan", "plugin", "plugins"]),
         (["--log-f"], ["--log-format"]),
         (["--log-format", ""], ["text", "json"]),
         (["--log-format", "=", "j"], ["json"]),
