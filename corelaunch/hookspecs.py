@@ -73,8 +73,11 @@ VETOES = ("creating", "hooks point", "created", "starting", "executing")
 def corelaunch_cgroup_manager() -> CgroupManager:  # type: ignore[empty-body]
     """The cgroup manager of this plugin.
 
-    When: once per runtime process, before the first container that chose it. Process: the runtime.
-    One implementation runs (the one chosen by name). An exception marks the plugin as broken.
+    When: once per runtime process, before the first container that chose it.
+    Process: the runtime's (``create``, ``run``, ``start``, ``delete``, a program that uses the API); no container's.
+    Runs: the one that was chosen by name.
+    Returns: the manager. None is an error.
+    Exception: the plugin counts as broken for the rest of this process; a container that chose it is refused.
     """
 
 
@@ -82,7 +85,10 @@ def corelaunch_rdt_manager() -> RdtManager:  # type: ignore[empty-body]
     """The Intel RDT manager of this plugin.
 
     When: once per runtime process, before the first container whose config has ``linux.intelRdt``.
-    One implementation runs (the one chosen by name). An exception marks the plugin as broken.
+    Process: the runtime's; no container's.
+    Runs: the one that was chosen by name.
+    Returns: the manager. None is an error.
+    Exception: the plugin counts as broken for the rest of this process; a container that chose it is refused.
     """
 
 
@@ -90,63 +96,89 @@ def corelaunch_network_strategy() -> NetworkStrategy:  # type: ignore[empty-body
     """The network strategy of this plugin; the entry point's name is the ``type`` that a container asks for.
 
     When: once per runtime process, before the first container that asks for this type.
-    One implementation runs (the one chosen by name). An exception marks the plugin as broken.
+    Process: the runtime's; what has to be done inside a container is done through a socket that lives there.
+    Runs: the one that was chosen by name.
+    Returns: the strategy. None is an error.
+    Exception: the plugin counts as broken for the rest of this process; a container that chose it is refused.
     """
 
 
 def corelaunch_adjust_config(  # type: ignore[empty-body]
     config: Mapping[str, Any], container_id: str, bundle: str
 ) -> Sequence[ConfigEdit]:
-    """Edits of a container's config (``corelaunch.api.SetEnv``, ``AddMount``, …), or [] or None.
+    """Edits of a container's config (``corelaunch.api.SetEnv``, ``AddMount``, …).
 
-    When: before anything of a container is made, and for ``corelaunch plan``; so it must change nothing anywhere.
-    All chosen lifecycle plugins run, in their order, each with a copy of the config as those before it left it.
-    An exception is a veto. Core applies the edits and checks the config anew after each plugin; two plugins that
-    want different things of one place are refused. Edits hold for ``exec``, too.
+    Core applies the edits to a copy and checks the config anew after each plugin. Two plugins that want different
+    things of one place are refused. Edits of the process hold for ``exec``, too.
+
+    When: before anything of a container is made, and for ``corelaunch plan``: it must change nothing anywhere.
+    Process: that of ``create``, ``run`` or ``plan``.
+    Runs: all chosen lifecycle plugins, in their order, each with a copy of the config as those before it left it.
+    Returns: the edits; [] or None for none.
+    Exception: a veto; nothing was made.
     """
 
 
 def corelaunch_adjust_plan(  # type: ignore[empty-body]
     plan: Mapping[str, Any], config: Mapping[str, Any], container_id: str
 ) -> Sequence[PlanEdit]:
-    """Edits of the operations of a container's init (``corelaunch.api.MakeDirectory``, …), or [] or None.
+    """Edits of the operations of a container's init (``corelaunch.api.MakeDirectory``, …).
 
-    When: after the config was adjusted and before anything is made, and for ``corelaunch plan``; it must change
-    nothing anywhere. ``plan`` is what ``corelaunch plan --json`` prints. All chosen lifecycle plugins run, in their
-    order, each with the plan as core made it. An exception is a veto.
+    ``plan`` is what ``corelaunch plan --json`` prints, as core made it, for every plugin.
+
+    When: after the config was adjusted and before anything is made, and for ``corelaunch plan``: it must change
+        nothing anywhere.
+    Process: that of ``create``, ``run`` or ``plan``.
+    Runs: all chosen lifecycle plugins, in their order.
+    Returns: the edits; [] or None for none.
+    Exception: a veto; nothing was made.
     """
 
 
 def corelaunch_moment(moment: Moment) -> None:
     """A moment of a container's life has come.
 
-    When: at each of ``MOMENTS``, in every verb that reaches it. All chosen lifecycle plugins run, in their order.
-    At those of ``VETOES`` the first exception is a veto: the launch (or exec) stops and is undone; "starting"
-    leaves the container as it was, created. At all others every plugin is told even if one fails, and the failures
-    are collected. "hooks point": the init's processes and namespaces exist and its limits are set, no OCI hook has
-    run. "failed": a create failed and was undone. "stopped": it is about to be deleted and its init is dead.
+    "hooks point": the init's processes and namespaces exist and its limits are set, no OCI hook has run. "failed": a
+    create failed and was undone. "stopped": it is about to be deleted and its init is dead.
+
+    When: at each of ``MOMENTS``, in every verb that reaches it.
+    Process: that of the verb; ``create``, ``start`` and ``delete`` are processes of their own, so remember nothing.
+    Runs: all chosen lifecycle plugins, in their order.
+    Returns: nothing.
+    Exception: at the moments of ``VETOES`` a veto: the launch (or exec) stops at the first and is undone; "starting"
+        leaves the container as it was, created. At all others every plugin is told even if one fails, and the
+        failures become one warning.
     """
 
 
 def corelaunch_commands() -> Sequence[PluginCommand]:  # type: ignore[empty-body]
-    """Commands to add to ``corelaunch``.
+    """Commands to add to ``corelaunch``; no command of core can be replaced.
 
-    When: for a word that is no command of core's own, so no command of core can be replaced. All lifecycle plugins run
-    that the config file and ``--plugin`` name, in their order; two commands of one name are refused. An exception ends
-    the command with it.
+    When: for a word that is no command of core's own.
+    Process: that of the command, which then runs in it.
+    Runs: all lifecycle plugins that the config file and ``--plugin`` name, in their order.
+    Returns: the commands; two of one name are refused.
+    Exception: ends the command with it.
     """
 
 
 def corelaunch_doctor() -> Sequence[DoctorCheck]:  # type: ignore[empty-body]
-    """Checks of what the plugin needs, for ``corelaunch doctor``; it must change nothing.
+    """Checks of what the plugin needs, for ``corelaunch doctor``.
 
-    All lifecycle plugins run that the config file and ``--plugin`` name, in their order. An exception is a warning.
+    When: ``corelaunch doctor``; it must change nothing.
+    Process: that of the command.
+    Runs: all lifecycle plugins that the config file and ``--plugin`` name, in their order.
+    Returns: the checks.
+    Exception: a check of its own, with the status "warn"; the others go on.
     """
 
 
 def corelaunch_features() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Annotations for ``corelaunch features`` (runtime-spec, features.md), with names of the plugin's own domain.
 
-    All lifecycle plugins run that the config file and ``--plugin`` name, in their order; what core says itself cannot
-    be replaced. An exception ends the command with it.
+    When: ``corelaunch features``.
+    Process: that of the command.
+    Runs: all lifecycle plugins that the config file and ``--plugin`` name, in their order.
+    Returns: name -> value; what core says itself cannot be replaced.
+    Exception: ends the command with it.
     """
