@@ -1,18 +1,21 @@
-"""Tests that boot the 6.1 guest: part of CI (CI=true) and of ``script/test --vm``, otherwise not asked for."""
+"""Tests that run in a guest: part of CI (CI=true), of ``script/test --vm`` and ``--real``, otherwise not asked for."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
+sys.path.insert(0, os.path.dirname(__file__))
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    asked = (
-        os.environ.get("CI") == "true"
-        or os.environ.get("CORELAUNCH_VM") == "1"
-        or "vm" in (config.option.markexpr or "").split()
-    )
+    words = (config.option.markexpr or "").split()
+    bounded = os.environ.get("CI") == "true" or os.environ.get("CORELAUNCH_VM") == "1" or "vm" in words
+    everything = os.environ.get("CORELAUNCH_REAL") == "1" or "real" in words
     for item in items:
-        if item.get_closest_marker("vm") and not asked:
-            item.add_marker(pytest.mark.skip(reason="not asked for: script/test --vm, CI=true, or -m vm"))
+        if item.get_closest_marker("real") and not everything:
+            item.add_marker(pytest.mark.skip(reason="not asked for: script/test --real, or -m real"))
+        elif item.get_closest_marker("vm") and not (bounded or everything):
+            item.add_marker(pytest.mark.skip(reason="not asked for: script/test --vm or --real, CI=true, or -m vm"))

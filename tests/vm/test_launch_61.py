@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import pytest
+from vm_host import CHECKOUT, IN_GUEST, vm
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root"),
-    pytest.mark.timeout(1500),
-]
+pytestmark = IN_GUEST
 
 #: Makes a bundle in the guest from its busybox and runs it; each line of output is one fact of the container.
 LAUNCH = r"""
@@ -48,32 +40,10 @@ INSIDE = "; ".join(
 )
 
 
-def vm(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(CHECKOUT / "script/vm"), *command], capture_output=True, text=True, timeout=1400)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image() -> None:
-    built = vm("--build-only")
-    assert built.returncode == 0, built.stderr
-
-
-def test_the_guest_is_debians_6_1_with_all_controllers_on_cgroup_v2():
-    seen = vm("sh", "-c", "uname -r; stat -f -c %T /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.controllers")
-    release, file_system, controllers = seen.stdout.splitlines()
-    assert release.startswith("6.1.")
-    assert file_system == "cgroup2fs"
-    assert {"cpu", "cpuset", "io", "memory", "pids"} <= set(controllers.split())
-
-
-def test_output_and_exit_code_are_the_commands_own():
-    seen = vm("sh", "-c", "echo out; echo error >&2; exit 7")
-    assert (seen.returncode, seen.stdout) == (7, "out\nerror\n")
-
-
-def test_a_container_runs_in_the_guest_and_leaves_nothing():
+@pytest.mark.parametrize("options", [["--no-systemd"], []], ids=["no-systemd", "systemd"])
+def test_a_container_runs_in_the_guest_and_leaves_nothing(options: list[str]) -> None:
     script = LAUNCH % {"bin": CHECKOUT / ".venv/bin", "inside": INSIDE}
-    seen = vm("bash", "-c", script)
+    seen = vm(*options, "bash", "-c", script)
     assert seen.returncode == 0, seen.stdout + seen.stderr
     facts = dict(line.split(maxsplit=1) for line in seen.stdout.splitlines())
     assert json.loads(json.dumps(facts)) == {

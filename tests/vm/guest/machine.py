@@ -1,21 +1,27 @@
-"""Boot the guest, run one shell script in it as root, hand back its output and exit code."""
+"""Run one shell script as root in a guest, hand back its output and exit code."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import select
+import socket
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from .image import Image
+from . import image, template
+from .keeper import kept
+from .modes import Mode
+from .template import GuestError
 
-_APPEND = (
-    "console=ttyS0 quiet loglevel=1 reboot=t panic=-1 mitigations=off cryptomgr.notests no_timer_check tsc=reliable"
-    " rcupdate.rcu_expedited=1"
-)
+__all__ = ["GuestError", "Result", "run"]
+
+#: Seconds between two looks at the files that the guest writes.
+_LOOK = 0.02
 
 
 @dataclass(frozen=True)
@@ -24,86 +30,102 @@ class Result:
 
     Attributes:
         code: exit code of the script; 125 when the guest did not come to its end.
-        output: stdout and stderr of the script, mixed.
-        console: the guest kernel's messages and those of guest-init.
-        seconds: wall time from the start of QEMU to the power-off.
+        stdout: what the script wrote there.
+        stderr: likewise.
+        console: messages of the guest's kernel and of its runner since it went on.
+        seconds: wall time of the run, without the making of image and template.
     """
 
     code: int
-    output: str
+    stdout: bytes
+    stderr: bytes
     console: str
     seconds: float
 
 
 def run(
-    image: Image, script: str, *, checkout: Path, timeout: float, stream: bool = False, memory: str = "1G"
+    mode: Mode,
+    script: str,
+    *,
+    checkout: Path,
+    timeout: float,
+    job: Path | None = None,
+    streams: tuple[BinaryIO, BinaryIO] | None = None,
+    rebuild: bool = False,
 ) -> Result:
-    """Boot, run ``script`` with bash in ``checkout`` (read-only there), power off.
+    """Run ``script`` with bash in ``checkout`` (read-only there) of a guest that goes on from its template.
 
     Args:
-        timeout: seconds after which QEMU is killed.
-        stream: copy the output to stdout while it comes.
+        mode: which guest.
+        timeout: seconds after which the run is ended; making image and template does not count.
+        job: directory that is /job in the guest, read-write; otherwise an empty one, gone afterwards.
+        streams: where stdout and stderr are copied to while they come.
+        rebuild: make the image anew.
+
+    Raises:
+        GuestError: the guest did not come up.
+        OSError, subprocess.CalledProcessError, ValueError: the image cannot be made; see image.built().
     """
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="corelaunch-vm.") as name:
-        job = Path(name)
-        (job / "run").write_text(script)
-        (job / "checkout").write_text(str(checkout))
-        out = job / "out"
-        out.touch()
-        qemu = subprocess.Popen(_command(image, job, memory), stdin=subprocess.DEVNULL)
-        try:
-            timed_out = not _wait(qemu, out, started + timeout, stream)
-        finally:
-            qemu.kill()
-            qemu.wait()
-        console = _text(job / "console")
-        if timed_out:
-            console += f"\nvm: the guest was killed after {timeout:.0f} s\n"
-        code = _text(job / "rc").strip()
-        return Result(int(code) if code else 125, _text(out), console, time.monotonic() - started)
+    with ExitStack() as stack:
+        built = stack.enter_context(image.built(rebuild=rebuild))
+        frozen = stack.enter_context(template.frozen(built, mode))
+        started = time.monotonic()
+        directory = Path(tempfile.gettempdir()) / f"corelaunch-vm.{os.getpid()}.{time.monotonic_ns()}"
+        stack.enter_context(kept(directory))
+        control = directory / "control"
+        control.mkdir()
+        (control / "run").write_text(script)
+        (control / "checkout").write_text(f"{checkout}\n")
+        for name in ("out", "err"):
+            (control / name).touch()
+        if job is None:
+            job = directory / "job"
+            job.mkdir()
+        console, protocol = stack.enter_context(
+            template.machine(
+                built, mode, frozen, directory / "machine", making=False, control=control, job=job.resolve()
+            )
+        )
+        template.resume(protocol, frozen, console)
+        with (control / "out").open("rb") as out, (control / "err").open("rb") as err:
+            copy = _copier((out, err), streams)
+            said = _wait(console, control / "rc", started + timeout, copy)
+            copy()
+        code = _text(control / "rc").strip()
+        if not code and time.monotonic() >= started + timeout:
+            said += f"\nvm: the guest was ended after {timeout:.0f} s\n"
+        return Result(
+            int(code) if code else 125,
+            (control / "out").read_bytes(),
+            (control / "err").read_bytes(),
+            said,
+            time.monotonic() - started,
+        )
 
 
-def _wait(qemu: subprocess.Popen[bytes], out: Path, deadline: float, stream: bool) -> bool:
-    """Wait for the power-off; False when the deadline came first."""
-    with out.open("rb") as file:
-        while True:
-            ended = qemu.poll() is not None
-            if stream:
-                sys.stdout.buffer.write(file.read())
-                sys.stdout.buffer.flush()
-            if ended or time.monotonic() > deadline:
-                return ended
-            time.sleep(0.05)
+def _wait(console: socket.socket, code: Path, deadline: float, copy: Callable[[], None]) -> str:
+    """Until the exit code is there, QEMU ends or the deadline comes; give what the console said."""
+    said = b""
+    # Its buffer must not fill up: the guest would wait for it.
+    while not code.exists() and time.monotonic() < deadline:
+        if select.select([console], [], [], _LOOK)[0]:
+            data = console.recv(65536)
+            if not data:
+                break  # QEMU ended
+            said += data
+        copy()
+    return said.decode(errors="replace")
 
 
-def _command(image: Image, job: Path, memory: str) -> list[str]:
-    # microvm has no HPET and no PM timer, and the kernel's PIT calibration fails under TCG: it is told the rate.
-    append = f"{_APPEND} tsc_early_khz={_host_khz()}"
-    return [
-        "qemu-system-x86_64",
-        *("-M", "microvm,pic=off,pit=off,rtc=on,acpi=on,isa-serial=on", "-accel", "tcg,thread=multi", "-cpu", "max"),
-        *("-smp", "1", "-m", memory, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", append),
-        *("-chardev", f"file,id=console,path={job}/console", "-serial", "chardev:console"),
-        *("-drive", f"if=none,id=root,file={image.root},format=raw,readonly=on,file.locking=off"),
-        *("-device", "virtio-blk-device,drive=root"),
-        *(
-            "-fsdev",
-            f"local,id=job,path={job},security_model=none",
-            "-device",
-            "virtio-9p-device,fsdev=job,mount_tag=job",
-        ),
-        *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
-        *("-device", "virtio-9p-device,fsdev=host,mount_tag=host"),
-    ]
+def _copier(sources: tuple[BinaryIO, BinaryIO], sinks: tuple[BinaryIO, BinaryIO] | None) -> Callable[[], None]:
+    def copy() -> None:
+        for source, sink in zip(sources, sinks or (), strict=bool(sinks)):
+            if data := source.read():
+                sink.write(data)
+                sink.flush()
 
-
-def _host_khz() -> int:
-    with open("/proc/cpuinfo", encoding="ascii") as file:
-        rates = [line.partition(":")[2] for line in file if line.startswith("cpu MHz")]
-    return round(float(rates[0]) * 1000) if rates else 2_000_000
+    return copy
 
 
 def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if os.path.exists(path) else ""
+    return path.read_text() if path.exists() else ""
