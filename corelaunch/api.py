@@ -400,12 +400,17 @@ class LaunchContext:
             kind: what it is, one word ("cgroup", "unit", "clos", "link").
             name: its path or name.
             absent: whether nothing of that name exists now. ``False`` means that it will never be undone.
-            args: JSON values that ``destroy`` needs to undo it.
+            args: JSON values that ``destroy`` needs to undo it. ``path``, or ``paths`` if it comes with several
+                directories (a unit of systemd), are those of the container's cgroup that are made by it.
         """
         raise NotImplementedError
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
         """Confirm an announced resource, with the facts that identify it (dev, ino, ifindex, …)."""
+        raise NotImplementedError
+
+    def withdraw(self, effect: Effect) -> None:
+        """Take an announcement back: it was not made, and what has its name now, if anything, is not ours."""
         raise NotImplementedError
 
     def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
@@ -450,6 +455,7 @@ class CgroupManager(Backend):
     ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
     ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files),
+    ``adopt`` (adopt),
     ``plain-directories`` (the directories that ``create`` has made by ``LaunchContext.directory`` are all that is to be
     removed once no process and no cgroup is in them: core may do that itself, and ``destroy`` is called for the rest).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.
@@ -476,6 +482,14 @@ class CgroupManager(Backend):
             AlreadyExists: a cgroup of that name is there and is not ours; nothing was changed.
         """
         raise NotImplementedError
+
+    def adopt(self, placement: CgroupPlacement, request: CgroupRequest) -> None:
+        """Give a cgroup that another manager has made all that ``create`` gives its own, for managers that build on us.
+
+        That is the controllers which are not switched on yet (v2), CPUs and memory nodes of a new cpuset (v1), and
+        delegation to the owner. Nothing is announced or made, and nothing is to be undone.
+        """
+        raise self.unsupported("adopt", "adopt")
 
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """Move a process into the cgroup, in every hierarchy of the placement. Already there is success."""

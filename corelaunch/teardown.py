@@ -127,9 +127,10 @@ def _kill_frozen(book: Book, backends: list[Placed], errors: list[Exception]) ->
 def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:
     """The cgroup without the directories that were placed and never made: a stranger may have made them since."""
     placement: CgroupPlacement = backend.placement
-    ours = {effect.args.get("path") for effect in book.ledger.effects(backend.owner)}
+    effects = book.ledger.effects(backend.owner)
+    ours = {path for effect in effects for path in (effect.args.get("paths") or [effect.args.get("path")])}
     if not ours.intersection(placement.paths.values()):
-        return placement  # a manager that announces something else than directories (a unit)
+        return placement  # a manager that announces something else than directories
     paths = {controller: path for controller, path in placement.paths.items() if path in ours}
     return CgroupPlacement(paths, placement.extra)
 

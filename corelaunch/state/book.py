@@ -123,6 +123,10 @@ class JournalContext(LaunchContext):
         self._book.record("done", number=effect.number, facts=facts)
         return effect.replace(done=True, facts=facts)  # type: ignore[no-any-return]
 
+    def withdraw(self, effect: Effect) -> None:
+        """Write that it is not there; see :meth:`LaunchContext.withdraw`."""
+        self._book.gone(effect)
+
     def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
         """Make a directory; see :meth:`LaunchContext.directory`."""
         effect = self.intend(kind, path, absent=not os.path.lexists(path), path=path)

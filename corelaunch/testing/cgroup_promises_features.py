@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corelaunch.api import CgroupManager, CgroupPlacement, ConfigError, KernelError, Unsupported
+from corelaunch.api import CgroupManager, CgroupPlacement, CgroupRequest, ConfigError, KernelError, Unsupported
 
 from .cgroup_stage import Stage
 
@@ -30,6 +30,7 @@ OPERATIONS: dict[str, tuple[Callable[[CgroupManager, CgroupPlacement], Any], ...
     "oom": (lambda manager, placement: manager.oom_kill_count(placement),),
     "oom-events": (lambda manager, placement: manager.open_oom_events(placement),),
     "rdma": (lambda manager, placement: manager.set_resources(placement, {"rdma": {"cl0": {"hcaHandles": 1}}}),),
+    "adopt": (lambda manager, placement: manager.adopt(placement, CgroupRequest("cl-cg-contract")),),
     "self-join": (lambda manager, placement: manager.open_join_files(placement),),
     "devices": (lambda manager, placement: manager.set_resources(placement, {"devices": [{"allow": False}]}),),
 }

@@ -58,9 +58,9 @@ class RecordingContext(LaunchContext):
         """Record the announcement, and whether ``absent`` was the truth."""
         self._numbers += 1
         effect = Effect(self._numbers, kind, name, json.loads(json.dumps(args)), absent)
-        if absent and self._look(name):
+        if absent and self._is_there(effect):
             self.dishonest.append(f"{kind} {name} was announced as absent, but something was there already")
-        if not absent and not self._look(name):
+        if not absent and not self._is_there(effect):
             self.dishonest.append(f"{kind} {name} was announced as present, but nothing was there")
         self._event("intend", effect, lambda: self._effects.update({effect.number: effect}))
         return effect
@@ -69,11 +69,15 @@ class RecordingContext(LaunchContext):
         """Record the confirmation, and whether there was something to confirm."""
         if effect.number not in self._effects:
             raise AssertionError(f"{effect.kind} {effect.name} was confirmed, but never announced")
-        if not self._look(effect.name):
+        if not self._is_there(effect):
             self.dishonest.append(f"{effect.kind} {effect.name} was confirmed, but is not there")
         confirmed: Effect = effect.replace(done=True, facts=json.loads(json.dumps(facts)))
         self._event("done", confirmed, lambda: self._effects.update({effect.number: confirmed}))
         return confirmed
+
+    def withdraw(self, effect: Effect) -> None:
+        """Forget the announcement."""
+        self._gone(effect)
 
     def directory(self, kind: str, path: str, mode: int = 0o755) -> Effect:
         """As core does it: announce, mkdir, confirm with device and inode."""
@@ -106,6 +110,10 @@ class RecordingContext(LaunchContext):
     def effects(self) -> list[Effect]:
         """What ``destroy`` gets: the effects that are, or may be, ours, newest first."""
         return [effect for effect in self.all_effects if effect.done or effect.absent]
+
+    def _is_there(self, effect: Effect) -> bool:
+        """Whether there is anything of it: what comes with directories (a unit) is there if one of them is."""
+        return any(self._look(name) for name in effect.args.get("paths") or [effect.name])
 
     def _gone(self, effect: Effect) -> None:
         self._event("gone", effect, lambda: self._effects.pop(effect.number))

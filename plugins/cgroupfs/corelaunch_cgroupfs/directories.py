@@ -50,6 +50,21 @@ def create(placement: CgroupPlacement, request: CgroupRequest, ctx: LaunchContex
         for made in _make(directory, ctx):
             if directory == cpuset:
                 _inherit_cpuset(made)
+    _finish(placement, request)
+
+
+def adopt(placement: CgroupPlacement, request: CgroupRequest) -> None:
+    """Finish directories that somebody else has made, as those that :func:`create` makes.
+
+    Raises:
+        KernelError: the kernel refused.
+    """
+    if "cpuset" in placement.paths:
+        _inherit_cpuset(placement.paths["cpuset"])
+    _finish(placement, request)
+
+
+def _finish(placement: CgroupPlacement, request: CgroupRequest) -> None:
     unified = placement.paths.get("", "")
     if unified:
         _enable_controllers(unified, request, everything=is_v2(placement.paths))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 corelaunch_api = 1
 
-_EVERYWHERE = "limits update freeze stats oom oom-events kill plain-directories rdma cgroup-v1 cgroup-v2".split()
+_EVERYWHERE = "limits update freeze stats oom oom-events kill plain-directories adopt rdma cgroup-v1 cgroup-v2".split()
 
 
 class CgroupfsManager(CgroupManager):
@@ -53,6 +53,12 @@ class CgroupfsManager(CgroupManager):
         from . import directories
 
         directories.create(placement, request, ctx)
+
+    def adopt(self, placement: CgroupPlacement, request: CgroupRequest) -> None:
+        """See :func:`directories.adopt`."""
+        from . import directories
+
+        directories.adopt(placement, request)
 
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """See :func:`membership.add_process`."""

@@ -1,0 +1,109 @@
+"""Limits: the manager of the files writes them, and systemd is told what the kernel's files then say.
+
+systemd writes its own idea of a unit into the cgroup again and again (daemon-reload, SetUnitProperties, a controller
+that is switched on), so it must have the same. Taken from the files, it is the same by construction, whether a limit
+came from ``memory``, from ``unified`` or by a conversion. What systemd has no property for it leaves alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from corelaunch.api import CorelaunchError, KernelError
+
+from .mirror import Mirror
+from .systemd import Systemd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from corelaunch.api import CgroupManager, CgroupPlacement
+
+
+def set_resources(
+    placement: CgroupPlacement, files_placement: CgroupPlacement, resources: Mapping[str, Any], files: CgroupManager
+) -> None:
+    """Limits of a container that is being made.
+
+    Raises:
+        CorelaunchError: the kernel, or systemd, refuses one.
+    """
+    mirror = Mirror(placement.paths)
+    files.set_resources(files_placement, resources)
+    _tell(placement, files_placement, resources, files, mirror)
+
+
+def update_resources(
+    placement: CgroupPlacement, files_placement: CgroupPlacement, resources: Mapping[str, Any], files: CgroupManager
+) -> None:
+    """Limits of a container that runs: all of them, or none.
+
+    Raises:
+        CorelaunchError: the kernel, or systemd, refuses one; all are as they were, or ``hint`` names those that are not.
+    """
+    mirror = Mirror(placement.paths)
+    files.update_resources(files_placement, resources)
+    try:
+        _tell(placement, files_placement, resources, files, mirror)
+    except CorelaunchError as error:
+        refused = write_all(mirror.before)
+        if refused:
+            error.hint = f"not set back: {', '.join(refused)}"
+        raise
+
+
+def _tell(
+    placement: CgroupPlacement,
+    files_placement: CgroupPlacement,
+    resources: Mapping[str, Any],
+    files: CgroupManager,
+    mirror: Mirror,
+) -> None:
+    changed = mirror.changed()
+    if not changed:
+        return
+    with Systemd(placement.extra["manager"]) as systemd:
+        version, _ = systemd.about()
+        properties = mirror.properties(version)
+        if not properties:
+            return
+        systemd.set_properties(placement.extra["unit"], properties)
+    # What systemd cannot express it rounds (a quota to 10 ms of a second), and writes that.
+    devices = mirror.devices
+    refused = write_all({path: value for path, value in changed.items() if path != devices})
+    if refused:
+        raise KernelError("cannot set a limit again after systemd", where=refused[0], why="the kernel refuses it")
+    if devices in changed and mirror.lines(devices) != set(changed[devices].split("\n")):
+        files.set_resources(files_placement, {"devices": resources["devices"]})
+
+
+def write_all(values: Mapping[str, str]) -> list[str]:
+    """Write the controls that say something else than this; returns those that cannot be written.
+
+    Twice, as one may have to be written before the other (quota and period of v1).
+    """
+    left = dict(values)
+    for _ in range(2):
+        for path, value in list(left.items()):
+            try:
+                if _read(path) != value:
+                    _write(path, value.removeprefix("default ") or "\n")
+                del left[path]
+            except OSError:
+                pass
+    return list(left)
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.readline().rstrip("\n")
+
+
+def _write(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,90 @@
+"""Where a container's unit will be: its name from the config, its directories from systemd and the mount table."""
+
+from __future__ import annotations
+
+import os
+
+from corelaunch.api import CgroupPlacement, Unsupported
+
+from . import bus, names
+from .properties import asked_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from corelaunch.api import CgroupManager, CgroupRequest
+
+#: What a user's systemd is given on a host with v1 hierarchies: no controller can be delegated there (cgroups(7)).
+_OF_USERS = ("", "name=systemd")
+
+#: What every runtime takes for "not asked for": engines write it out.
+_UNSET: tuple[Any, ...] = (None, 0, "", False, [], {})
+
+
+def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
+    """Derive unit and directories; asks systemd, and changes nothing.
+
+    Raises:
+        ConfigError: cgroupsPath has a wrong form, or a property in the annotations cannot be one.
+        Unsupported: systemd does not run, cannot be reached or is too old; or this host cannot limit what is asked.
+    """
+    if request.mode == "off":
+        return CgroupPlacement({})
+    manager = which_manager()
+    default = names.SYSTEM_SLICE if manager == bus.SYSTEM else names.USER_SLICE
+    slice_name, unit = names.unit_of(request.path, request.container_id, default)
+    asked_for(request.annotations)
+    if manager == bus.SYSTEM and not os.path.isdir(bus.BOOTED):
+        raise Unsupported(
+            "cannot make a unit",
+            where="cgroup manager 'systemd'",
+            why=f"systemd is not the init of this host (there is no {bus.BOOTED})",
+            hint="use --cgroup-manager cgroupfs",
+        )
+    from .systemd import Systemd
+
+    with Systemd(manager) as systemd:
+        _, root = systemd.about()
+    inner = root + names.unit_path(slice_name, unit)
+    if manager == bus.SYSTEM:
+        placed = files.place(request.replace(path=inner, mode="required"))
+        paths = placed.paths
+    else:
+        paths, placed = _place_for_user(request, inner, files)
+    extra = {"manager": manager, "slice": slice_name, "unit": unit, "files": placed.extra}
+    return CgroupPlacement(paths, extra)
+
+
+def which_manager() -> str:
+    """The system's manager for root, and the user's own for everybody else, be it the root of a user namespace."""
+    if os.geteuid() != 0:
+        return bus.USER
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return bus.SYSTEM if file.read().split() == ["0", "0", "4294967295"] else bus.USER
+
+
+def of_files(placement: CgroupPlacement, paths: Mapping[str, str] | None = None) -> CgroupPlacement:
+    """The placement as the manager of the files knows it; ``paths``: only this part of it."""
+    return CgroupPlacement(placement.paths if paths is None else paths, placement.extra.get("files") or {})
+
+
+def _place_for_user(
+    request: CgroupRequest, inner: str, files: CgroupManager
+) -> tuple[Mapping[str, str], CgroupPlacement]:
+    placed = files.place(request.replace(path=inner, mode="required", resources={}))
+    if set(placed.paths) == {""}:
+        # Checked for v2; a controller that is not delegated is found missing when its limit is set.
+        return placed.paths, files.place(request.replace(path=inner, mode="required"))
+    for section, content in request.resources.items():
+        if isinstance(content, dict):
+            content = [key for key, value in content.items() if value not in _UNSET]
+        if content not in _UNSET:
+            raise Unsupported(
+                "cannot limit this",
+                where=f"linux.resources.{section}",
+                why="a user's systemd is given no controllers of cgroup v1",
+                hint="boot with systemd.unified_cgroup_hierarchy=1, or run it as root",
+            )
+    return {name: path for name, path in placed.paths.items() if name in _OF_USERS}, placed
