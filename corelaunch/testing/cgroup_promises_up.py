@@ -10,7 +10,7 @@ import pytest
 from corelaunch.api import AlreadyExists, ConfigError
 
 from .cgroup_stage import Stage
-from .context import Killed, RecordingContext
+from .context import Killed, RecordingContext, names_of
 
 _WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories adopt rdma cgroup-v1"
 FEATURES = frozenset(f"{_WORDS} cgroup-v2 systemd systemd-user".split())
@@ -79,7 +79,7 @@ class Creating:
     def test_create_announces_all_that_it_makes(self, stage: Stage) -> None:
         """What the journal does not know cannot be undone."""
         made = stage.create()
-        announced = {effect.args.get("path", effect.name) for effect in made.ctx.all_effects}
+        announced = {name for effect in made.ctx.all_effects for name in names_of(effect)}
         secret = [path for path in made.directories if path not in announced]
         assert not secret, f"made without announcing it: {secret}"
 
@@ -145,7 +145,7 @@ class Creating:
             stage.end_processes()
             placement = stage.place(moment)
             stage.manager.destroy(placement, ctx.effects)
-            announced = [effect.args.get("path", effect.name) for effect in ctx.all_effects]
+            announced = [name for effect in ctx.all_effects for name in names_of(effect)]
             left = {path for path in [*placement.paths.values(), *announced] if os.path.lexists(path)}
             assert not left, f"killed at event {moment}, destroy left {sorted(left)}"
             if made is not None:

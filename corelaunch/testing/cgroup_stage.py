@@ -18,7 +18,7 @@ from corelaunch.api import (
 )
 
 from .cgroup_subject import LaterProcess, Subject, wait_until
-from .context import RecordingContext
+from .context import RecordingContext, names_of
 from .host import host_lacks, not_claimed
 
 
@@ -70,6 +70,7 @@ class Stage:
         self.files = files
         self._subjects: list[Subject] = []
         self._directories: list[str] = []
+        self._made: list[Made] = []
         self._later: list[LaterProcess] = []
 
     def request(self, number: int = 0) -> CgroupRequest:
@@ -85,6 +86,8 @@ class Stage:
         for path in placement.paths.values():
             while not os.path.isdir(path):
                 self._directories.append(path)
+                if self.makes_units:
+                    break  # what is above it is the service manager's, and others may move in
                 path = os.path.dirname(path)
         return placement
 
@@ -100,6 +103,7 @@ class Stage:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and os.geteuid() != 0:
                 host_lacks(f"the right to make cgroups ({error})")
             raise
+        self._made.append(made)
         return made
 
     def subject(self, script: str = "exec sleep 1000", pass_fds: Sequence[int] = ()) -> Subject:
@@ -114,6 +118,17 @@ class Stage:
         self.manager.add_process(made.placement, subject.handle)
         subject.tell("go")
         return subject
+
+    def lose(self, made: Made) -> None:
+        """Let a cgroup without processes go some other way than by ``destroy``."""
+        if self.makes_units:
+            # The service manager removes its directories itself, and those of a stranger if it comes too late.
+            ours = {name for effect in made.ctx.all_effects for name in effect.args.get("paths") or ()}
+            if not wait_until(lambda: not any(map(os.path.lexists, ours))):
+                host_lacks("a service manager that notices when a unit is empty")
+        for path in made.directories:
+            with suppress(FileNotFoundError):
+                self.files.rmdir(path)
 
     def move_inside(self, made: Made, subject: Subject) -> None:
         """Nest a cgroup, as a container may do, and move a process of the container into it, in every hierarchy."""
@@ -138,8 +153,13 @@ class Stage:
 
     def left(self, made: Made) -> list[str]:
         """What is still there of all that was announced or placed."""
-        announced = [effect.args.get("path", effect.name) for effect in made.ctx.all_effects]
+        announced = [name for effect in made.ctx.all_effects for name in names_of(effect)]
         return sorted({path for path in [*made.directories, *announced] if os.path.lexists(path)})
+
+    @property
+    def makes_units(self) -> bool:
+        """Whether a service manager makes and removes the cgroups, also without being asked."""
+        return bool({"systemd", "systemd-user"} & self.manager.features)
 
     def later_process(self) -> LaterProcess:
         """A process that has seen nothing of what the test does from here on."""
@@ -191,6 +211,9 @@ class Stage:
             if os.path.exists(f"{path}/freezer.state"):
                 self.files.write(f"{path}/freezer.state", "THAWED")
         self.end_processes()
+        for made in self._made:
+            with suppress(Exception):  # tests say whether it can; this is for what is more than directories
+                self.manager.destroy(made.placement, made.ctx.effects)
         for path in sorted(dict.fromkeys(self._directories), key=len, reverse=True):
             wait_until(lambda path=path: not self._below(path, self.files.processes))  # type: ignore[misc]
             self._remove(path)

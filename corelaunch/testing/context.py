@@ -112,8 +112,8 @@ class RecordingContext(LaunchContext):
         return [effect for effect in self.all_effects if effect.done or effect.absent]
 
     def _is_there(self, effect: Effect) -> bool:
-        """Whether there is anything of it: what comes with directories (a unit) is there if one of them is."""
-        return any(self._look(name) for name in effect.args.get("paths") or [effect.name])
+        """Whether there is anything of it."""
+        return any(self._look(name) for name in names_of(effect))
 
     def _gone(self, effect: Effect) -> None:
         self._event("gone", effect, lambda: self._effects.pop(effect.number))
@@ -125,3 +125,8 @@ class RecordingContext(LaunchContext):
             record()
         if killed:
             raise Killed(f"killed at event {self._kill_at}: {name} {effect.kind} {effect.name}")
+
+
+def names_of(effect: Effect) -> list[str]:
+    """What to look for: the directories that a thing comes with (a unit of systemd), its path, or its name."""
+    return list(effect.args.get("paths") or [effect.args.get("path", effect.name)])

@@ -218,8 +218,7 @@ class Connection:
         from .messages import call
 
         self._serial += 1
-        to = destination if self._is_bus else ""
-        self._send(call(self._serial, to, path, interface, member, signature, arguments))
+        self._send(call(self._serial, destination, path, interface, member, signature, arguments))
         return self._serial
 
     def _answer(self, serial: int, member: str) -> tuple[Any, ...]:
@@ -264,18 +263,16 @@ class Connection:
             raise Disconnected("systemd hung up", where=self.path, why=str(error), errno=error.errno or 0) from error
 
     def _authenticate(self) -> None:
-        """SASL EXTERNAL (D-Bus specification, "Authentication Protocol"); older managers need no ``DATA``."""
-        self._send(b"\0AUTH EXTERNAL\r\n")
-        answer = self._line()
-        if answer.startswith(b"DATA"):
-            self._send(b"DATA\r\n")
-            answer = self._line()
-        if not answer.startswith(b"OK"):
-            raise BusError("AUTH EXTERNAL", answer.decode(errors="replace").strip() or "no answer", "")
-        self._send(b"BEGIN\r\n")
+        """SASL EXTERNAL (D-Bus specification, "Authentication Protocol"), all of it at once as sd-bus does.
 
-    def _line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\r\n"):  # nothing but this answer comes before BEGIN
-            line += self._receive("authentication")
-        return line
+        A message that systemd reads together with ``BEGIN`` lies in its buffer until the next one comes; when both
+        answers are here, it has read ``BEGIN``.
+        """
+        self._send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")
+        answer = b""
+        while answer.count(b"\r\n") < 2:
+            answer += self._receive("authentication")
+            if answer.startswith((b"REJECTED", b"ERROR")):
+                break
+        if b"OK " not in answer:
+            raise BusError("AUTH EXTERNAL", " ".join(answer.decode(errors="replace").split()), "")

@@ -41,7 +41,7 @@ def update_resources(
     """Limits of a container that runs: all of them, or none.
 
     Raises:
-        CorelaunchError: the kernel, or systemd, refuses one; all are as they were, or ``hint`` names those that are not.
+        CorelaunchError: the kernel, or systemd, refuses one; all are as they were, or ``hint`` says which are not.
     """
     mirror = Mirror(placement.paths)
     files.update_resources(files_placement, resources)

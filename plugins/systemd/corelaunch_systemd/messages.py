@@ -59,12 +59,12 @@ class Reader:
 def call(
     serial: int, destination: str, path: str, interface: str, member: str, signature: str, body: tuple[Any, ...]
 ) -> bytes:
-    """A method call. ``destination`` is "" where there is nobody else at the other end.
+    """A method call.
 
     Raises:
         ValueError, TypeError: the arguments do not fit the signature.
     """
-    address = DBusAddress(path, destination or None, interface)
+    address = DBusAddress(path, destination, interface)
     message = new_method_call(address, member, signature or None, body)
     encoded: bytes = message.serialise(serial)
     return encoded

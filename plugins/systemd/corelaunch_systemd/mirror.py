@@ -1,11 +1,10 @@
-"""What the files of a cgroup say, as properties of its unit (systemd.resource-control(5), and dbus-cgroup.c for D-Bus)."""
+"""What the files of a cgroup say, as properties of its unit (systemd.resource-control(5); their D-Bus types differ)."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from .systemd import Property
 

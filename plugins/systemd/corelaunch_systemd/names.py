@@ -99,5 +99,5 @@ def _check(unit: str, stem: str) -> None:
     if not stem or stem.startswith(".") or set(unit) - _LETTERS or len(unit) > _LONGEST:
         letters = "letters, digits and : - _ . \\ @"
         raise ConfigError(
-            "invalid unit name", where=WHERE, why=repr(unit), hint=f"up to {_LONGEST} {letters}, not beginning with a dot"
+            "invalid unit name", where=WHERE, why=repr(unit), hint=f"up to {_LONGEST} {letters}, no dot at first"
         )

@@ -12,7 +12,7 @@ from errno import EBUSY
 
 from corelaunch.api import AlreadyExists, ConfigError, CorelaunchError, Effect, KernelError, PluginError, is_gone
 
-from . import properties
+from . import bus, properties
 from .bus import BusError, Disconnected
 from .placing import of_files
 from .systemd import UNIT_EXISTS, Systemd
@@ -68,8 +68,6 @@ def create(
             absent=True,
             paths=_directories(placement.paths, _OF_SYSTEMD),
             word=word,
-            # Asked for by an annotation, it may stay as a failed unit when its processes are gone.
-            stays=any(name == "CollectMode" for name, _ in wanted),
         )
         description = f"corelaunch container {request.container_id} ({word})"
         own = properties.of_unit(unit, placement.extra["slice"], description, process.pid, version)
@@ -166,8 +164,8 @@ def destroy(placement: CgroupPlacement, effects: Sequence[Effect], files: Cgroup
 
 def _end(placement: CgroupPlacement, effect: Effect, files: CgroupManager) -> None:
     identities: Mapping[str, Any] = effect.facts.get("directories") or {}
-    # With its cgroup a unit is gone as well, and systemd need not be asked: nearly always it was faster than we.
-    if effect.done and not effect.args["stays"] and _wait_until_gone(identities):
+    # Nearly always systemd was faster than we, and need not be asked.
+    if effect.done and _wait_until_gone(placement, effect, identities):
         return
     with Systemd(placement.extra["manager"]) as systemd:
         found = systemd.find(effect.name)
@@ -195,9 +193,14 @@ def _is_ours(found: Unit, effect: Effect) -> bool:
     return str(effect.args["word"]) in found.description
 
 
-def _wait_until_gone(identities: Mapping[str, Sequence[int]]) -> bool:
+def _wait_until_gone(placement: CgroupPlacement, effect: Effect, identities: Mapping[str, Sequence[int]]) -> bool:
+    """Whether cgroup and unit are gone: systemd keeps a file for each transient unit that it remembers."""
+    directory = "/run" if placement.extra["manager"] == bus.SYSTEM else os.environ.get("XDG_RUNTIME_DIR", "")
+    remembered = f"{directory}/systemd/transient/{effect.name}"
     deadline = time.monotonic() + _NOTICING
-    while any(_identity(path) == list(identity) for path, identity in identities.items()):
+    while os.path.lexists(remembered) or any(
+        _identity(path) == list(identity) for path, identity in identities.items()
+    ):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.0005)

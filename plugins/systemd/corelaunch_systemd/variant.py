@@ -1,4 +1,4 @@
-"""Values in the text format of GVariant, as annotations have them: ``uint64 5``, ``'text'``, ``['a', 'b']``, ``@as []``.
+"""Values in the text format of GVariant, as annotations have them: ``uint64 5``, ``'text'``, ``@as []``.
 
 https://docs.gtk.org/glib/gvariant-text-format.html, without maybe types, dictionaries, format strings and infinity:
 no property of a unit needs them. The types are those of D-Bus.
@@ -68,15 +68,17 @@ class _Node:
         if self.annotated:
             return self.annotated
         if self.kind == "number":
-            return "d" if any(c in self.content for c in ".eE") and not self.content.startswith("0x") else "i"
+            text: str = self.content
+            return "d" if set(text) & set(".eE") and "x" not in text.lower() else "i"
         if self.kind == "array":
             if not self.content:
                 raise ValueError(f"at {self.at}: an empty array needs its type: @as []")
-            written = [node.annotated for node in self.content if node.annotated]
-            return "a" + (written[0] if written else self.content[0].signature())
+            items: list[_Node] = self.content
+            written = [node.annotated for node in items if node.annotated]
+            return "a" + (written[0] if written else items[0].signature())
         if self.kind == "tuple":
             return f"({''.join(node.signature() for node in self.content)})"
-        return {"string": "s", "boolean": "b"}[self.kind]
+        return "s" if self.kind == "string" else "b"
 
     def typed(self, signature: str) -> Any:
         """The value, as a value of this type."""
@@ -184,7 +186,7 @@ class _Parser:
 
     def string(self, quote: str) -> str:
         self.at += 1
-        found = []
+        found: list[str] = []
         while True:
             letter = self.text[self.at : self.at + 1]
             self.at += 1
