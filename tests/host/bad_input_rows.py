@@ -533,7 +533,12 @@ ROWS = [
     ),
     Row("config file that is not there", "no such config file: /nonexistent", options=("--config", "/nonexistent")),
     Row("config file that is a directory", "config file.*/etc: it is not a regular file", options=("--config", "/etc")),
-    Row("backend of a later release", "systemd", options=("--systemd-cgroup",)),
+    Row(
+        "cgroupsPath that is no unit",
+        r"linux\.cgroupsPath: expected cgroupsPath to be of format .*got '/a/b' instead",
+        put("linux.cgroupsPath", "/a/b"),
+        options=("--systemd-cgroup",),
+    ),
     Row("annotations that no journal takes", "cannot write the journal", put("annotations", {"a": "x" * (1 << 20)})),
     # ids, files, options
     *(

@@ -1,1 +1,1 @@
-"""Cgroup manager ``systemd`` of corelaunch; see the README for what it can do (nothing, in this release)."""
+"""Cgroup manager ``systemd`` of corelaunch: one transient unit of systemd per container, over D-Bus."""
