@@ -14,6 +14,8 @@ from select import POLLIN, poll
 
 from corelaunch.api import CorelaunchError, DeadlineExceeded, Unsupported
 
+from .parts import BOOTED, SYSTEM, USER
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
 
     from .messages import Incoming
 
-SYSTEM, USER = "system", "user"
-
-#: There if systemd is the init of this host (sd_booted(3)).
-BOOTED = "/run/systemd/system"
 _PRIVATE = "/run/systemd/private"
 _SYSTEM_BUS = "/run/dbus/system_bus_socket"
 

@@ -7,7 +7,7 @@ from errno import EACCES, EPERM
 
 from corelaunch.api import CgroupManager, KernelError, hookimpl, load_manager
 
-from . import bus, placing
+from .parts import BOOTED, SYSTEM, USER, of_files, which_manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,16 +42,20 @@ class SystemdManager(CgroupManager):
     @property
     def features(self) -> frozenset[str]:  # type: ignore[override]
         """What the manager of the files can do here, and whose units are made; nothing where no systemd answers."""
-        if placing.which_manager() == bus.SYSTEM:
-            if not os.path.isdir(bus.BOOTED):
+        if which_manager() == SYSTEM:
+            if not os.path.isdir(BOOTED):
                 return frozenset()
             return self._files.features - _NOT_OURS | {"systemd"}
-        if not any(os.path.exists(path) for path, _ in bus.addresses(bus.USER)):
+        from .bus import addresses
+
+        if not any(os.path.exists(path) for path, _ in addresses(USER)):
             return frozenset()
         return self._files.features - _NOT_OURS - _NOT_OF_USERS | {"systemd-user"}
 
     def place(self, request: CgroupRequest) -> CgroupPlacement:
         """See :func:`placing.place`."""
+        from . import placing
+
         return placing.place(request, self._files)
 
     def create(
@@ -65,66 +69,66 @@ class SystemdManager(CgroupManager):
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """Through the files, or by systemd where we may not write to them: a user's session is not in his systemd's."""
         try:
-            self._files.add_process(placing.of_files(placement), process)
+            self._files.add_process(of_files(placement), process)
         except KernelError as error:
-            if error.errno not in (EACCES, EPERM) or placement.extra.get("manager") != bus.USER:
+            if error.errno not in (EACCES, EPERM) or placement.extra.get("manager") != USER:
                 raise
             from .systemd import Systemd
 
-            with Systemd(bus.USER) as systemd:
+            with Systemd(USER) as systemd:
                 systemd.attach(placement.extra["unit"], process.pid)
 
     def open_join_files(self, placement: CgroupPlacement) -> list[int]:
         """As the manager of the files: what is in the unit is delegated to us."""
         if "self-join" not in self.features:
             raise self.unsupported("open_join_files", "self-join")
-        return self._files.open_join_files(placing.of_files(placement))
+        return self._files.open_join_files(of_files(placement))
 
     def set_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """See :func:`limits.set_resources`."""
         from . import limits
 
-        limits.set_resources(placement, placing.of_files(placement), resources, self._files)
+        limits.set_resources(placement, of_files(placement), resources, self._files)
 
     def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """See :func:`limits.update_resources`."""
         from . import limits
 
-        limits.update_resources(placement, placing.of_files(placement), resources, self._files)
+        limits.update_resources(placement, of_files(placement), resources, self._files)
 
     # FreezeUnit is of v2 alone, and a unit that is frozen by it cannot be stopped before it is thawed: the files serve.
 
     def freeze(self, placement: CgroupPlacement) -> None:
         """As the manager of the files."""
-        self._files.freeze(placing.of_files(placement))
+        self._files.freeze(of_files(placement))
 
     def thaw(self, placement: CgroupPlacement) -> None:
         """As the manager of the files."""
-        self._files.thaw(placing.of_files(placement))
+        self._files.thaw(of_files(placement))
 
     def frozen(self, placement: CgroupPlacement) -> bool:
         """As the manager of the files."""
-        return self._files.frozen(placing.of_files(placement))
+        return self._files.frozen(of_files(placement))
 
     def processes(self, placement: CgroupPlacement) -> list[int]:
         """As the manager of the files."""
-        return self._files.processes(placing.of_files(placement))
+        return self._files.processes(of_files(placement))
 
     def kill(self, placement: CgroupPlacement) -> None:
         """As the manager of the files."""
-        self._files.kill(placing.of_files(placement))
+        self._files.kill(of_files(placement))
 
     def stats(self, placement: CgroupPlacement) -> CgroupStats:
         """As the manager of the files."""
-        return self._files.stats(placing.of_files(placement))
+        return self._files.stats(of_files(placement))
 
     def oom_kill_count(self, placement: CgroupPlacement) -> int:
         """As the manager of the files; 0 when systemd has removed the cgroup, with the count."""
-        return self._files.oom_kill_count(placing.of_files(placement))
+        return self._files.oom_kill_count(of_files(placement))
 
     def open_oom_events(self, placement: CgroupPlacement) -> tuple[int, int]:
         """As the manager of the files."""
-        return self._files.open_oom_events(placing.of_files(placement))
+        return self._files.open_oom_events(of_files(placement))
 
     def destroy(self, placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
         """See :func:`units.destroy`."""

@@ -6,7 +6,8 @@ import os
 
 from corelaunch.api import CgroupPlacement, Unsupported
 
-from . import bus, names
+from . import names
+from .parts import BOOTED, SYSTEM, which_manager
 from .properties import asked_for
 
 TYPE_CHECKING = False
@@ -33,14 +34,14 @@ def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
     if request.mode == "off":
         return CgroupPlacement({})
     manager = which_manager()
-    default = names.SYSTEM_SLICE if manager == bus.SYSTEM else names.USER_SLICE
+    default = names.SYSTEM_SLICE if manager == SYSTEM else names.USER_SLICE
     slice_name, unit = names.unit_of(request.path, request.container_id, default)
     asked_for(request.annotations)
-    if manager == bus.SYSTEM and not os.path.isdir(bus.BOOTED):
+    if manager == SYSTEM and not os.path.isdir(BOOTED):
         raise Unsupported(
             "cannot make a unit",
             where="cgroup manager 'systemd'",
-            why=f"systemd is not the init of this host (there is no {bus.BOOTED})",
+            why=f"systemd is not the init of this host (there is no {BOOTED})",
             hint="use --cgroup-manager cgroupfs",
         )
     from .systemd import Systemd
@@ -48,26 +49,13 @@ def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
     with Systemd(manager) as systemd:
         _, root = systemd.about()
     inner = root + names.unit_path(slice_name, unit)
-    if manager == bus.SYSTEM:
+    if manager == SYSTEM:
         placed = files.place(request.replace(path=inner, mode="required"))
         paths = placed.paths
     else:
         paths, placed = _place_for_user(request, inner, files)
     extra = {"manager": manager, "slice": slice_name, "unit": unit, "files": placed.extra}
     return CgroupPlacement(paths, extra)
-
-
-def which_manager() -> str:
-    """The system's manager for root, and the user's own for everybody else, be it the root of a user namespace."""
-    if os.geteuid() != 0:
-        return bus.USER
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return bus.SYSTEM if file.read().split() == ["0", "0", "4294967295"] else bus.USER
-
-
-def of_files(placement: CgroupPlacement, paths: Mapping[str, str] | None = None) -> CgroupPlacement:
-    """The placement as the manager of the files knows it; ``paths``: only this part of it."""
-    return CgroupPlacement(placement.paths if paths is None else paths, placement.extra.get("files") or {})
 
 
 def _place_for_user(

@@ -61,7 +61,7 @@ class Systemd:
         """Connect.
 
         Args:
-            manager: ``bus.SYSTEM`` or ``bus.USER``.
+            manager: ``parts.SYSTEM`` or ``parts.USER``.
             deadline: ``time.monotonic()`` value; 0: ``SECONDS`` from now.
 
         Raises:

@@ -12,9 +12,9 @@ from errno import EBUSY
 
 from corelaunch.api import AlreadyExists, ConfigError, CorelaunchError, Effect, KernelError, PluginError, is_gone
 
-from . import bus, properties
+from . import properties
 from .bus import BusError, Disconnected
-from .placing import of_files
+from .parts import SYSTEM, of_files
 from .systemd import UNIT_EXISTS, Systemd
 
 TYPE_CHECKING = False
@@ -195,7 +195,7 @@ def _is_ours(found: Unit, effect: Effect) -> bool:
 
 def _wait_until_gone(placement: CgroupPlacement, effect: Effect, identities: Mapping[str, Sequence[int]]) -> bool:
     """Whether cgroup and unit are gone: systemd keeps a file for each transient unit that it remembers."""
-    directory = "/run" if placement.extra["manager"] == bus.SYSTEM else os.environ.get("XDG_RUNTIME_DIR", "")
+    directory = "/run" if placement.extra["manager"] == SYSTEM else os.environ.get("XDG_RUNTIME_DIR", "")
     remembered = f"{directory}/systemd/transient/{effect.name}"
     deadline = time.monotonic() + _NOTICING
     while os.path.lexists(remembered) or any(
