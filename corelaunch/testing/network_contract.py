@@ -10,8 +10,8 @@ renamed only after a release that warns. Root is needed; the host's own network 
 
 A feature brings options of the same word, so that all strategies are asked alike: ``addresses`` means ``address``
 (CIDR, several by comma), ``routes`` means ``route`` (``DESTINATION via GATEWAY``) and ``gateway``, ``dns`` means
-``dns``, ``search``, ``dns-option`` and ``add-host``, ``bridge`` means ``bridge`` and ``bridge-address``; ``mtu``,
-``mac``, ``name`` and ``accept-ra`` mean the option of that name.
+``dns``, ``search``, ``dns-option`` and ``add-host``, ``bridge`` means ``bridge`` and ``bridge-address``; ``nat`` (of a
+bridge with an address), ``mtu``, ``mac``, ``name`` and ``accept-ra`` mean the option of that name.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from .host import host_lacks
 from .network_host import LaterProcess, private_network
 from .network_promises_bridge import Sharing
 from .network_promises_down import ComingDown
+from .network_promises_nat import Translating
 from .network_promises_running import Running
 from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
-class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, ComingDown):
+class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, ComingDown):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
     @pytest.fixture

@@ -22,6 +22,7 @@ from corelaunch.api import Effect, NetworkPlacement, NetworkStrategy, ProcessHan
 from .context import RecordingContext
 from .network_probe import send_frames
 from .network_rtnetlink import Rtnetlink, SeenLink
+from .network_tables import inet_tables
 
 CLONE_NEWNET = 0x40000000
 
@@ -145,7 +146,7 @@ class EffectRecorder(RecordingContext):
         at_done: Callable[[Effect], None] = lambda effect: None,
     ) -> None:
         """``at_intend`` is called after an announcement was kept, ``at_done`` before a confirmation is."""
-        super().__init__("clnet", exists=lambda name: name in host_links() or os.path.lexists(name))
+        super().__init__("clnet", exists=_exists)
         self.links_at_intend: dict[int, set[str]] = {}
         self._at_intend = at_intend
         self._at_done = at_done
@@ -162,6 +163,11 @@ class EffectRecorder(RecordingContext):
         """Keep the confirmation."""
         self._at_done(effect.replace(done=True, facts=facts))
         return super().done(effect, **facts)
+
+
+def _exists(name: str) -> bool:
+    """Whether the host has a link, an nftables table or a file of that name."""
+    return name in host_links() or name in inet_tables() or os.path.lexists(name)
 
 
 class LaterProcess:

@@ -1,6 +1,7 @@
 """The reference network strategy: a veth pair by the standard library alone. The contract holds it to be right.
 
-It claims every feature but ``bridge``, for which see network_reference_bridge.py; :class:`PlainVeth` claims none.
+It claims every feature of a pair alone; for those of a bridge see network_reference_bridge.py and
+network_reference_nat.py; :class:`PlainVeth` claims none.
 """
 
 # ruff: noqa: D102 -- the methods are documented where they are declared, in corelaunch.api
@@ -10,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from string import ascii_letters, digits
@@ -38,7 +38,7 @@ _OF_DNS = set(ascii_letters + digits + "-_.:,")
 class ReferenceVeth(NetworkStrategy):
     """Options: those that the claimed features bring."""
 
-    features = frozenset(FEATURES) - {"bridge"}
+    features = frozenset(FEATURES) - {"bridge", "nat"}
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         known = [option for feature in self.features for option in FEATURES[feature]]
@@ -117,9 +117,9 @@ class ReferenceVeth(NetworkStrategy):
                 for address in _list(placement.options, "address"):
                     self.add_address(netlink, index, address)
                 for gateway in _list(placement.options, "gateway"):
-                    add_route(netlink, index, f"{'::/0' if ':' in gateway else '0.0.0.0/0'} via {gateway}")
+                    netlink.add_route(index, f"{'::/0' if ':' in gateway else '0.0.0.0/0'} via {gateway}")
                 for route in _list(placement.options, "route"):
-                    add_route(netlink, index, route)
+                    netlink.add_route(index, route)
         except OSError as error:
             raise KernelError.of("cannot set up link", error, where=placement.container_name) from error
 
@@ -169,17 +169,6 @@ class PlainVeth(ReferenceVeth):
     """The same, without a claim: everything else must be refused."""
 
     features = frozenset()
-
-
-def add_route(netlink: Rtnetlink, index: int, route: str) -> None:
-    """Add a route, ``"DESTINATION via GATEWAY"``."""
-    destination, _via, gateway = route.partition(" via ")
-    host, _slash, prefix = destination.partition("/")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    body = rt.ROUTE.pack(family, int(prefix), 0, 0, 254, 4, 0, 1, 0)
-    body += attribute(rt.RTA_DST, socket.inet_pton(family, host))
-    body += attribute(rt.RTA_GATEWAY, socket.inet_pton(family, gateway))
-    netlink.request(rt.RTM_NEWROUTE, body + attribute(rt.RTA_OIF, struct.pack("=I", index)), rt.CREATE | rt.EXCLUSIVE)
 
 
 def _list(options: Mapping[str, str], option: str) -> list[str]:

@@ -91,7 +91,7 @@ class Rtnetlink:
         self._socket.sendto(_HEADER.pack(16 + len(body), kind, flags, self._sequence, 0) + body, (0, 0))
         answers: list[bytes] = []
         while True:
-            for answer_kind, sequence, answer in _messages(self._socket.recv(1 << 18)):
+            for answer_kind, sequence, answer in messages(self._socket.recv(1 << 18)):
                 if sequence != self._sequence:
                     continue
                 if answer_kind == NLMSG_DONE:
@@ -108,7 +108,7 @@ class Rtnetlink:
         found = {}
         for answer in self.request(RTM_GETLINK, LINK.pack(0, 0, 0, 0, 0), DUMP):
             _family, _type, index, flags, _change = LINK.unpack_from(answer)
-            values = _attributes(answer[LINK.size :])
+            values = attributes(answer[LINK.size :])
             name = _text(values[IFLA_IFNAME])
             counters = struct.unpack_from("=8Q", values[IFLA_STATS64])
             found[name] = SeenLink(
@@ -129,7 +129,7 @@ class Rtnetlink:
         found = []
         for answer in self.request(RTM_GETADDR, ADDRESS.pack(0, 0, 0, 0, 0), DUMP):
             family, prefix, flags, _scope, of = ADDRESS.unpack_from(answer)
-            values = _attributes(answer[ADDRESS.size :])
+            values = attributes(answer[ADDRESS.size :])
             host = socket.inet_ntop(family, values.get(IFA_LOCAL, values[IFA_ADDRESS]))
             if of == index and not host.startswith("fe80:"):
                 (all_flags,) = struct.unpack("=I", values.get(IFA_FLAGS, struct.pack("=I", flags)))
@@ -141,7 +141,7 @@ class Rtnetlink:
         found = set()
         for answer in self.request(RTM_GETROUTE, ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), DUMP):
             family, prefix, _source, _tos, table, *_rest = ROUTE.unpack_from(answer)
-            values = _attributes(answer[ROUTE.size :])
+            values = attributes(answer[ROUTE.size :])
             if table != 254 or values.get(RTA_OIF) != struct.pack("=I", index):
                 continue
             everything = bytes(16 if family == socket.AF_INET6 else 4)
@@ -149,6 +149,16 @@ class Rtnetlink:
             gateway = values.get(RTA_GATEWAY)
             found.add(f"{route} via {socket.inet_ntop(family, gateway)}" if gateway else route)
         return found
+
+    def add_route(self, index: int, route: str) -> None:
+        """Add a route over a link, ``"DESTINATION via GATEWAY"``."""
+        destination, _via, gateway = route.partition(" via ")
+        host, _slash, prefix = destination.partition("/")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        body = ROUTE.pack(family, int(prefix), 0, 0, 254, 4, 0, 1, 0)
+        body += attribute(RTA_DST, socket.inet_pton(family, host))
+        body += attribute(RTA_GATEWAY, socket.inet_pton(family, gateway))
+        self.request(RTM_NEWROUTE, body + attribute(RTA_OIF, struct.pack("=I", index)), CREATE | EXCLUSIVE)
 
     def make_veth(self, name: str, peer: bytes, attributes: bytes = b"") -> None:
         """Make a veth pair, exclusively; ``peer`` holds the attributes of the other end."""
@@ -177,7 +187,7 @@ class Rtnetlink:
     def is_bridge(self, index: int) -> bool:
         """Whether a link is a bridge."""
         (answer,) = self.request(RTM_GETLINK, LINK.pack(0, 0, index, 0, 0))
-        information = _attributes(_attributes(answer[LINK.size :]).get(IFLA_LINKINFO, b""))
+        information = attributes(attributes(answer[LINK.size :]).get(IFLA_LINKINFO, b""))
         return information.get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge"
 
     def set_link(self, index: int, *, up: bool = False, attributes: bytes = b"") -> None:
@@ -190,7 +200,8 @@ class Rtnetlink:
         self.request(RTM_DELLINK, LINK.pack(0, 0, index, 0, 0))
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
+def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """``(type, sequence, body)`` of each message of a datagram."""
     offset = 0
     while offset < len(datagram):
         length, kind, _flags, sequence, _port = _HEADER.unpack_from(datagram, offset)
@@ -198,7 +209,8 @@ def _messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Attributes by their number."""
     found = {}
     offset = 0
     while offset + 4 <= len(data):

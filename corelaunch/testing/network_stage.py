@@ -26,6 +26,7 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "accept-ra": {"accept-ra": "0"},
     "dns": {"dns": "10.123.0.53", "search": "example.org", "dns-option": "ndots:2", "add-host": "db:10.123.0.9"},
     "bridge": {"bridge": "clnetbr0", "bridge-address": "10.123.0.1/24"},
+    "nat": {"nat": "true"},
     "stats": {},
     "attach": {},
 }

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from corelaunch_netstrategies.rtnetlink import Netlink
+from corelaunch_netstrategies.netlink_socket import NetlinkSocket
 
 from corelaunch.api import Effect
 from corelaunch.testing.network_host import EffectRecorder
@@ -18,14 +18,14 @@ class AtRequest:
 
     def __init__(self, number: int, act: Callable[[], None], *, before: bool) -> None:
         self.left, self.act, self.before = number, act, before
-        self.exchange = Netlink._exchange
+        self.exchange = NetlinkSocket.exchange
 
-    def __call__(self, netlink: Netlink, message: object, kind: int, *rest: object) -> list[bytes]:
+    def __call__(self, netlink: NetlinkSocket, *message: object) -> list[bytes]:
         self.left -= 1
         if self.left == 0 and self.before:
             self.act()
         try:
-            return self.exchange(netlink, message, kind, *rest)  # type: ignore[arg-type]
+            return self.exchange(netlink, *message)  # type: ignore[arg-type]
         finally:
             if self.left == 0 and not self.before:
                 self.act()
@@ -60,7 +60,7 @@ def die_at_request(work: Callable[[EffectRecorder], object], number: int, *, bef
     if pid == 0:
         try:
             at_request = AtRequest(number, lambda: os.kill(os.getpid(), signal.SIGKILL), before=before)
-            Netlink._exchange = lambda *arguments: at_request(*arguments)  # type: ignore[method-assign]
+            NetlinkSocket.exchange = lambda *arguments: at_request(*arguments)  # type: ignore[method-assign]
             work(Journal(write))
         finally:
             os._exit(1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from corelaunch_netstrategies.bridge import Bridge
-from corelaunch_netstrategies.rtnetlink import Netlink
+from corelaunch_netstrategies.netlink_socket import NetlinkSocket
 from network_faults import AtRequest, die_at_request
 
 from corelaunch.api import KernelError, NetworkPlacement, NetworkRequest
@@ -29,11 +29,11 @@ OPTIONS = {
     "gateway": "10.9.0.1",
     "route": "10.77.0.0/16 via 10.9.0.7",
 }
-#: Requests to the kernel: name taken?, bridge there?, make, look, 2 addresses, up; make the pair, look, up; then
-#: look, up, 2 addresses, route, gateway.
-REQUESTS = 10 + 6
+#: Requests to the kernel: name taken?, bridge there?, make, look, 2 addresses, up; make the pair, look, claim 2
+#: addresses, up; then look, up, 2 addresses, route, gateway.
+REQUESTS = 12 + 6
 #: With a bridge that another container uses: its addresses and ports in place of making it.
-REQUESTS_JOINING = 7 + 6
+REQUESTS_JOINING = 9 + 6
 #: The pair there?, delete; the bridge there?, has it ports?, delete.
 REQUESTS_LEAVING = 5
 
@@ -83,7 +83,7 @@ def launch(container: Container, recorder: EffectRecorder, number: int = 2) -> N
 def count_requests(container: Container, monkeypatch: pytest.MonkeyPatch) -> int:
     counter = AtRequest(-1, lambda: None, before=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Netlink, "_exchange", lambda *arguments: counter(*arguments))
+        patch.setattr(NetlinkSocket, "exchange", lambda *arguments: counter(*arguments))
         recorder = EffectRecorder()
         placement = launch(container, recorder)
     Bridge().destroy(placement, recorder.effects)
@@ -110,7 +110,7 @@ def refused_at(container: Container, monkeypatch: pytest.MonkeyPatch, number: in
     before, recorder, later = set(host_links()), EffectRecorder(), LaterProcess(Bridge())
     at_request = AtRequest(number, refuse, before=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Netlink, "_exchange", lambda *arguments: at_request(*arguments))
+        patch.setattr(NetlinkSocket, "exchange", lambda *arguments: at_request(*arguments))
         with pytest.raises(KernelError, match="no memory for a message"):
             launch(container, recorder)
     assert later.destroy(place(), recorder.effects) == ""
@@ -267,10 +267,27 @@ def test_a_second_network_that_fails_takes_the_first_and_the_bridge_back(
     assert (set(host_links()), runtime.root.ids()) == (set(before), [])
 
 
-def test_the_same_address_in_two_containers_is_the_users_affair_but_not_on_two_interfaces_of_one(
+def test_the_same_address_on_two_interfaces_of_one_container_is_refused(
     runtime: Runtime, bundle: Callable[..., Path]
 ) -> None:
     asked = [network(2), network(2, more=",name=eth7")]
     with pytest.raises(CorelaunchError, match=r"networks\[1\]: networks\[0\] has the same address 10\.9\.0\.2"):
         runtime.create("clnet1", str(bundle("true", change=without_cgroup)), io=silent(), networks=asked)
+    assert (set(host_links()), runtime.root.ids()) == ({"lo"}, [])
+
+
+def test_the_same_address_in_two_containers_of_a_bridge_is_refused_with_the_other_ones_name(
+    runtime: Runtime, bundle: Callable[..., Path]
+) -> None:
+    sleeper = str(bundle("sleep", "100", change=without_cgroup))
+    runtime.create("clnet1", sleeper, io=silent(), networks=[network(2)])
+    before = host_links()
+    with pytest.raises(AlreadyExists, match=r"10\.9\.0\.2/24: another container .*corelaunch:clnet1:0"):
+        runtime.create("clnet2", sleeper, io=silent(), networks=[network(2)])
+    # On another bridge it is another address.
+    runtime.create("clnet3", sleeper, io=silent(), networks=["bridge:bridge=clnetbr1,address=10.9.0.2/24"])
+    runtime.load("clnet3").delete(force=True)
+    assert set(host_links()) == set(before)
+    runtime.load("clnet1").delete(force=True)
+    runtime.create("clnet2", sleeper, io=silent(), networks=[network(2)]).delete(force=True)
     assert (set(host_links()), runtime.root.ids()) == ({"lo"}, [])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from corelaunch_netstrategies.rtnetlink import Netlink
+from corelaunch_netstrategies.netlink_socket import NetlinkSocket
 from corelaunch_netstrategies.veth import Veth
 from network_faults import AtRequest, die_at_request
 
@@ -73,7 +73,7 @@ def test_a_launch_makes_as_many_requests_as_these_tests_take_it_to(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = AtRequest(-1, lambda: None, before=True)
-    monkeypatch.setattr(Netlink, "_exchange", lambda *arguments: counter(*arguments))
+    monkeypatch.setattr(NetlinkSocket, "exchange", lambda *arguments: counter(*arguments))
     launch(container, EffectRecorder())
     assert -1 - counter.left == REQUESTS
 
@@ -88,7 +88,7 @@ def test_a_refusal_by_the_kernel_at_any_request_is_undone(
     recorder, later = EffectRecorder(), LaterProcess(Veth())
     at_request = AtRequest(number, refuse, before=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Netlink, "_exchange", lambda *arguments: at_request(*arguments))
+        patch.setattr(NetlinkSocket, "exchange", lambda *arguments: at_request(*arguments))
         with pytest.raises(KernelError, match="no memory for a message"):
             launch(container, recorder)
     assert later.destroy(place(), recorder.effects) == ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from corelaunch.api import ConfigError, NetworkPlacement
 
 from . import values
-from .cidr import in_subnet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +48,10 @@ BRIDGE: Table = {
     **_PAIR,
     "bridge": (values.new_interface_name, "corelaunch0", "corelaunch0"),
     "bridge-address": (values.listed(values.interface_address), [], "10.0.0.1/24"),
+    "subnet": (values.listed(values.subnet), [], "10.0.0.0/24"),
     "isolated": (values.yes_or_no, False, "true"),
+    "nat": (values.yes_or_no, False, "true"),
+    "publish": (values.listed(values.published_port), [], "8080:80/tcp"),
 }
 
 #: Options that go into fields of the placement of their own, where core finds them.
@@ -111,7 +113,7 @@ def _check(request: NetworkRequest, table: Table) -> dict[str, Any]:
 
 
 def _check_together(request: NetworkRequest, checked: dict[str, Any]) -> None:
-    outside = checked.get("host-address") or checked.get("bridge-address") or []
+    outside = [a for option in ("host-address", "bridge-address", "subnet") for a in checked.get(option, ())]
     ipv6 = [a for a in (*checked["address"], *outside) if ":" in a]
     if ipv6 and 0 < checked["mtu"] < SMALLEST_IPV6_MTU:
         raise _wrong(request, "mtu", f"{ipv6[0]} needs an MTU of at least {SMALLEST_IPV6_MTU}")
@@ -120,21 +122,9 @@ def _check_together(request: NetworkRequest, checked: dict[str, Any]) -> None:
         if len(gateways) > 1:
             raise _wrong(request, "gateway", f"more than one {family} gateway: {', '.join(gateways)}")
     if "bridge" in checked:
-        _check_bridge(request, checked)
+        from .bridge_options import complete
 
-
-def _check_bridge(request: NetworkRequest, checked: dict[str, Any]) -> None:
-    if checked["host-name"] == checked["bridge"]:
-        raise _wrong(request, "host-name", f"{checked['bridge']!r} is the name of the bridge", "give it another name")
-    subnets = checked["bridge-address"]
-    for address in checked["address"]:
-        host = address.partition("/")[0]
-        of_family = [subnet for subnet in subnets if (":" in subnet) == (":" in address)]
-        if host in [subnet.partition("/")[0] for subnet in of_family]:
-            raise _wrong(request, "address", f"{host} is the address of the bridge", "give the container another one")
-        if of_family and not any(in_subnet(host, subnet) for subnet in of_family):
-            why = f"{address} is not in the bridge's subnet: bridge-address={','.join(of_family)}"
-            raise _wrong(request, "address", why, "choose one from there, or correct bridge-address=")
+        complete(checked, lambda option, why, hint: _wrong(request, option, why, hint))
 
 
 def _wrong(request: NetworkRequest, option: str, why: str, hint: str = "") -> ConfigError:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from corelaunch.api import Effect, LaunchContext, NetworkPlacement, ProcessHandle
 
     from .namespaces import ContainerNamespace
+    from .netlink_socket import NetlinkSocket
     from .rtnetlink import Link
 
 #: Seconds that ``stats`` and ``destroy``, which have no deadline of their own, wait for the kernel.
@@ -41,18 +42,7 @@ class PairStrategy(NetworkStrategy):
 
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         """Bring the inner end up, then addresses, routes and default gateways, in the order of the options."""
-        with Netlink(ctx.deadline, netlink_fd) as netlink:
-            link = netlink.link(name=placement.container_name)
-            if link is None:
-                raise KernelError("cannot set up link", where=placement.container_name, errno=errno.ENODEV)
-            netlink.set_link(link, up=True)
-            for address in placement.options["address"]:
-                netlink.add_address(link, address)
-            for route in placement.options["route"]:
-                destination, _via, gateway = route.partition(" via ")
-                netlink.add_route(link, destination, gateway)
-            for gateway in placement.options["gateway"]:
-                netlink.add_route(link, "::/0" if ":" in gateway else "0.0.0.0/0", gateway)
+        set_up(placement, placement.options["address"], netlink_fd, ctx)
 
     def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
         """Counters of the host end, turned round to the container's view.
@@ -77,7 +67,27 @@ class PairStrategy(NetworkStrategy):
         self.destroy(placement, effects)
 
 
-def home_of(netlink: Netlink) -> dict[str, int]:
+def set_up(placement: NetworkPlacement, addresses: Sequence[str], netlink_fd: int, ctx: LaunchContext) -> None:
+    """Bring a container's interface up, with these addresses and the routes and gateways of its options.
+
+    Raises:
+        KernelError: the kernel refused, for example a gateway that no address makes reachable.
+    """
+    with Netlink(ctx.deadline, netlink_fd) as netlink:
+        link = netlink.link(name=placement.container_name)
+        if link is None:
+            raise KernelError("cannot set up link", where=placement.container_name, errno=errno.ENODEV)
+        netlink.set_link(link, up=True)
+        for address in addresses:
+            netlink.add_address(link, address)
+        for route in placement.options["route"]:
+            destination, _via, gateway = route.partition(" via ")
+            netlink.add_route(link, destination, gateway)
+        for gateway in placement.options["gateway"]:
+            netlink.add_route(link, "::/0" if ":" in gateway else "0.0.0.0/0", gateway)
+
+
+def home_of(netlink: NetlinkSocket) -> dict[str, int]:
     """The network namespace of the caller, as an effect carries it and :func:`home_is_here` reads it."""
     return {"netns": own_identity().inode, "netns_cookie": netlink.namespace_cookie()}
 

@@ -57,6 +57,29 @@ def interface_address(text: str) -> str:
     return f"{host}/{prefix}"
 
 
+def subnet(text: str) -> str:
+    """A subnet with room for a bridge and a container: ``10.0.0.0/24``, ``fd00::/64``."""
+    import socket
+
+    family, host, prefix = parse_cidr(text)
+    bits = 128 if family == socket.AF_INET6 else 32
+    if int.from_bytes(socket.inet_pton(family, host), "big") & ((1 << (bits - prefix)) - 1):
+        raise ValueError(f"{host} is an address in the subnet, not the subnet's own")
+    interface_address(text)
+    if not 8 <= prefix <= bits - 2:
+        raise ValueError(f"prefix length {prefix} is not between 8 and {bits - 2}")
+    return f"{host}/{prefix}"
+
+
+def published_port(text: str) -> str:
+    """``HOST:CONTAINER``, ``HOST:CONTAINER/udp``: a port of the host and one of the container."""
+    numbers, _slash, protocol = text.partition("/")
+    outer, colon, inner = numbers.partition(":")
+    if not colon or not (_is_port(outer) and _is_port(inner)) or (protocol or "tcp") not in ("tcp", "udp"):
+        raise ValueError(f"{text!r} is not HOSTPORT:PORT, HOSTPORT:PORT/tcp or HOSTPORT:PORT/udp")
+    return f"{int(outer)}:{int(inner)}/{protocol or 'tcp'}"
+
+
 def address(text: str) -> str:
     """An address without a prefix length."""
     if "/" in text:
@@ -127,6 +150,10 @@ def host_entry(text: str) -> str:
     if not colon:
         raise ValueError(f"{text!r} is not NAME:ADDRESS")
     return f"{address(host)} {domain(name)}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
 def _is_ipv4_group(host: str) -> bool:

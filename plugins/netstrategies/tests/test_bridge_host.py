@@ -56,10 +56,12 @@ def test_the_bridge_is_up_with_its_addresses_and_the_port_has_its_alias_and_mtu(
 
 def test_the_mark_of_our_bridges_is_of_the_name_and_the_namespace(container: Container) -> None:
     with Netlink(time.monotonic() + 10) as netlink:
-        ours = shared_bridge.our_mac(netlink, "clnetbr0")
-        assert ours == shared_bridge.our_mac(netlink, "clnetbr0") != shared_bridge.our_mac(netlink, "clnetbr1")
+        ours = shared_bridge.our_mac(netlink, "clnetbr0", nat=False)
+        assert ours == shared_bridge.our_mac(netlink, "clnetbr0", nat=False)
+        assert ours != shared_bridge.our_mac(netlink, "clnetbr1", nat=False)
+        assert ours != shared_bridge.our_mac(netlink, "clnetbr0", nat=True)
         with private_network(), Netlink(time.monotonic() + 10) as other:
-            assert shared_bridge.our_mac(other, "clnetbr0") != ours
+            assert shared_bridge.our_mac(other, "clnetbr0", nat=False) != ours
     create(place(), container)
     # A bridge takes the lowest address of its ports unless it was given one.
     assert host_links()["clnetbr0"].mac == ours

@@ -58,6 +58,18 @@ def test_an_address_in_any_of_the_bridges_subnets_is_taken() -> None:
         ("search", "a..b", "is not a domain name"),
         ("search", "a" * 254, "is not a domain name"),
         ("dns-option", "", "is not an option of resolv.conf"),
+        ("subnet", "10.0.0.1/24", "is an address in the subnet"),
+        ("subnet", "10.0.0.0/31", "is not between 8 and 30"),
+        ("subnet", "fd00::/127", "is not between 8 and 126"),
+        ("subnet", "224.0.0.0/24", "not the address of an interface"),
+        ("subnet", "10.0.0.0/24,10.1.0.0/24", "more than one subnet of a family"),
+        ("nat", "yes", "is not true or false"),
+        ("nat", "true", "what is to be masqueraded is the bridge's subnet"),
+        ("publish", "8080", "is not HOSTPORT:PORT"),
+        ("publish", "0:80", "is not HOSTPORT:PORT"),
+        ("publish", "8080:65536", "is not HOSTPORT:PORT"),
+        ("publish", "8080:80/sctp", "is not HOSTPORT:PORT"),
+        ("publish", "8080:80", "only a bridge with NAT"),
         ("add-host", ":10.0.0.9", "is not a domain name"),
         ("add-host", "db:10.0.0.9/24", "without a prefix length"),
     ],
@@ -87,3 +99,37 @@ def test_a_small_mtu_is_refused_for_an_ipv6_bridge() -> None:
 )
 def test_what_lies_in_a_subnet(host: str, subnet: str, inside: bool) -> None:
     assert in_subnet(host, subnet) is inside
+
+
+def test_a_subnet_stands_for_the_bridges_address_the_gateway_and_an_address_of_the_container() -> None:
+    options = place(subnet="10.0.0.0/24,fd00::/64", nat="true", publish="80:80,80:80/udp").options
+    assert options["bridge-address"] == ["10.0.0.1/24", "fd00::1/64"]
+    assert options["gateway"] == ["10.0.0.1", "fd00::1"]
+    assert options["allocate"] == ["10.0.0.0/24", "fd00::/64"]
+    assert options["publish"] == ["80:80/tcp", "80:80/udp"]
+
+
+def test_what_is_given_beside_a_subnet_is_as_it_is_given() -> None:
+    given = {"address": "10.0.0.7/24", "bridge_address": "10.0.0.9/24", "gateway": "10.0.0.8"}
+    options = place(subnet="10.0.0.0/24,fd00::/64", **given).options
+    assert options["bridge-address"] == ["10.0.0.9/24", "fd00::1/64"]
+    assert options["gateway"] == ["10.0.0.8", "fd00::1"]
+    assert (options["address"], options["allocate"]) == (["10.0.0.7/24"], ["fd00::/64"])
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "why"),
+    [
+        ({"subnet": "10.0.0.0/24", "bridge_address": "10.0.1.1/24"}, "bridge-address", "is not of subnet="),
+        ({"subnet": "10.0.0.0/24", "address": "10.0.1.2/24"}, "address", "is not in the bridge's subnet"),
+        ({"subnet": "10.0.0.0/24", "address": "10.0.0.1/24"}, "address", "is the address of the bridge"),
+        ({"bridge_address": "10.0.0.1/24", "nat": "true", "publish": "80:80"}, "publish", "no address to lead to"),
+        ({"subnet": "10.0.0.0/24", "nat": "true", "publish": "80:80,80:81"}, "publish", "port 80/tcp of the host is"),
+        ({"subnet": "fd00::/64", "mtu": "576"}, "mtu", "needs an MTU of at least 1280"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, str], where: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        place(**options)
+    assert caught.value.where == f"networks[3].{where}"
+    assert why in caught.value.why

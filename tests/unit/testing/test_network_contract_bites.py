@@ -17,9 +17,11 @@ import pytest
 
 from corelaunch.testing import network_wrong as wrong
 from corelaunch.testing import network_wrong_bridge as wrong_bridge
+from corelaunch.testing import network_wrong_nat as wrong_nat
 from corelaunch.testing import network_wrong_placement as wrong_placement
 from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
 from corelaunch.testing.network_reference_bridge import ReferenceBridge
+from corelaunch.testing.network_reference_nat import ReferenceNat
 
 #: The fixture runs some thousand tests, and whichever test comes first waits for it.
 pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(400)]
@@ -135,6 +137,31 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
             "create_that_fails_at_the_confirmation_is_undone_from_the_journal",
         }
     ),
+    wrong_nat.KeepsTheRules: frozenset({"nat_stays_until_the_last_container_goes_and_then_nothing_of_it"}),
+    wrong_nat.LeavesForwardingOn: frozenset(
+        {
+            "nat_stays_until_the_last_container_goes_and_then_nothing_of_it",
+            "kill_9_before_a_table_is_confirmed_leaves_what_destroy_finds",
+        }
+    ),
+    wrong_nat.TranslatesOneFamily: frozenset({"what_is_outside_is_reached_under_the_hosts_own_address"}),
+    wrong_nat.LetsEverybodyIn: frozenset(
+        {"nobody_outside_gets_in_unasked", "containers_of_two_bridges_with_nat_do_not_reach_each_other"}
+    ),
+    wrong_nat.TablesAreByName: frozenset(
+        {
+            "a_foreign_table_in_the_way_is_refused_and_left",
+            "destroy_leaves_a_foreign_table_that_took_the_name_since",
+        }
+    ),
+    wrong_nat.AnnouncesTablesLate: frozenset({"each_table_is_announced_and_confirmed"}),
+    wrong_nat.ConfirmsTablesEarly: frozenset(
+        {
+            "each_table_is_announced_and_confirmed",
+            "kill_9_before_a_table_is_confirmed_leaves_what_destroy_finds",
+        }
+    ),
+    wrong_nat.PromisesNatToAll: frozenset({"a_bridge_without_nat_that_others_use_gets_none"}),
 }
 
 #: These break something that most other promises stand on, or that others meet by chance: more may fail.
@@ -146,23 +173,28 @@ FAR_REACHING = frozenset(
         wrong_bridge.TakesTheBridgeAlong,
         wrong_bridge.ForgetsThePort,
         wrong_bridge.LooksAndThenActs,
+        wrong_nat.KeepsTheRules,
+        wrong_nat.LeavesForwardingOn,
     }
 )
 
-REFERENCES = ("ReferenceVeth", "ReferenceBridge", "PlainVeth")
+REFERENCES = ("ReferenceVeth", "ReferenceBridge", "ReferenceNat", "PlainVeth")
 
 CONTRACTS = """
 import os
 import pytest
-from corelaunch.testing import network_reference, network_reference_bridge
-from corelaunch.testing import network_wrong, network_wrong_bridge, network_wrong_placement
+from corelaunch.testing import network_reference, network_reference_bridge, network_reference_nat
+from corelaunch.testing import network_wrong, network_wrong_bridge, network_wrong_nat, network_wrong_placement
 from corelaunch.testing.network_contract import NetworkStrategyContract
 
 def contract(strategy):
     fixture = pytest.fixture(lambda self: strategy(), name="strategy")
     return type(f"Test{strategy.__name__}", (NetworkStrategyContract,), {"strategy": fixture})
 
-MODULES = (network_reference, network_reference_bridge, network_wrong, network_wrong_bridge, network_wrong_placement)
+MODULES = (
+    network_reference, network_reference_bridge, network_reference_nat,
+    network_wrong, network_wrong_bridge, network_wrong_nat, network_wrong_placement,
+)
 found = {}
 for module in MODULES:
     for strategy in vars(module).values():
@@ -222,7 +254,7 @@ def failed(promises: Mapping[str, str]) -> set[str]:
     return {promise.partition("[")[0] for promise, outcome in promises.items() if outcome not in ("", "skipped")}
 
 
-@pytest.mark.parametrize("strategy", [ReferenceVeth, ReferenceBridge, PlainVeth])
+@pytest.mark.parametrize("strategy", [ReferenceVeth, ReferenceBridge, ReferenceNat, PlainVeth])
 def test_a_right_strategy_keeps_every_promise(
     report: Mapping[str, Mapping[str, str]], strategy: type[ReferenceVeth]
 ) -> None:
