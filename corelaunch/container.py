@@ -79,7 +79,9 @@ class Container(Control):
         if handle is None:
             from .state.lock import read_holder
 
-            return "creating" if read_holder(self._directory) else "stopped"
+            # Whoever holds one of an earlier boot is deleting it.
+            earlier = ledger.begin.get("boot_id", procfs.boot_id()) != procfs.boot_id()
+            return "creating" if read_holder(self._directory) and not earlier else "stopped"
         if not _alive(handle):
             return "stopped"
         if self.frozen:

@@ -19,8 +19,9 @@ from .kernel.cgroup_events import freezing, populated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from .api import Effect
     from .backends import Placed
     from .plugins.registry import Registry
     from .state.book import Book
@@ -54,7 +55,7 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
     for backend in backends:
         effects = book.ledger.effects(backend.owner)
         try:
-            backend.manager.destroy(backend.placement, effects)
+            backend.manager.destroy(backend.placement, effects if same_boot else _outliving(backend, effects))
             book.gone(*effects)
         except Exception as error:  # noqa: BLE001 - coming down, everyone is called
             errors.append(_named(error, backend.owner))
@@ -65,6 +66,17 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
             where=book.container_id,
             hint="its journal is kept: try delete --force or gc again",
         )
+
+
+def _outliving(backend: Placed, effects: Sequence[Effect]) -> list[Effect]:
+    """The effects that a reboot has not undone.
+
+    What LaunchContext.directory made, cgroups and CLOS groups, went with the kernel that had them. What is there now
+    is a stranger's, even if it has the numbers of device and inode that ours had: kernels begin to count again.
+    """
+    if backend.kind == "network_strategy":
+        return list(effects)
+    return [effect for effect in effects if list(effect.args) != ["path"]]
 
 
 def _recall_all(
