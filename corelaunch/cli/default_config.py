@@ -5,6 +5,8 @@ It means the same as what ``runc spec`` writes (a test compares them), so that a
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,6 +35,8 @@ _ROOTLESS_SYS = ("/sys", "none", "/sys", f"rbind {_HARDENED} ro")
 #: Gid 5 (tty) is not mapped for an ordinary user.
 _ROOTLESS_PTS = ("/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620")
 
+#: Of a host with cgroup v2 alone: there a cgroup mount shows the whole host without a cgroup namespace.
+_PURE_V2 = "/sys/fs/cgroup/cgroup.controllers"
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount")
 _ROOTLESS_NAMESPACES = ("pid", "ipc", "uts", "mount", "user")
 
@@ -92,7 +96,8 @@ def _linux(rootless: bool, uid: int, gid: int) -> dict[str, Any]:
         linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
     else:
         linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
-    linux["namespaces"] = [{"type": kind} for kind in (_ROOTLESS_NAMESPACES if rootless else _NAMESPACES)]
+    kinds = _ROOTLESS_NAMESPACES if rootless else _NAMESPACES
+    linux["namespaces"] = [{"type": kind} for kind in (*kinds, *(("cgroup",) if os.path.exists(_PURE_V2) else ()))]
     linux["maskedPaths"] = list(_MASKED)
     linux["readonlyPaths"] = list(_READONLY)
     return linux
