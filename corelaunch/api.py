@@ -250,7 +250,8 @@ class CgroupRequest(Record):
     #: "required": in every hierarchy, or refuse; "best-effort" (users): where we may, and refuse only what is asked of
     #: ``path`` and ``resources`` and cannot be; a placement without paths then means that there is none; or "off".
     mode: str = "required"
-    #: Host uid and gid of the container's root, for delegation; -1: do not delegate.
+    #: Host uid (and gid, if that is to change too) that a cgroup v2 is delegated to: of the container's first process,
+    #: if it has a cgroup namespace and a cgroup mount that it may write to. -1: to nobody.
     owner_uid: int = -1
     owner_gid: int = -1
 

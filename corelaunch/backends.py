@@ -97,6 +97,14 @@ class Backends:
         """Directory per controller ("" unified), {} without a cgroup."""
         return self.cgroup.placement.paths if self.cgroup is not None else {}
 
+    def cgroup_v1(self) -> Placed | None:
+        """The cgroup without its part in the unified hierarchy; None if nothing is left."""
+        others = {controller: path for controller, path in self.cgroup_paths.items() if controller}
+        if self.cgroup is None or not others:
+            return None
+        left: Placed = self.cgroup.replace(placement=self.cgroup.placement.replace(paths=others))
+        return left
+
     def resources(self) -> Mapping[str, Any]:
         """What the cgroup is to be set to; {} without one.
 
@@ -202,9 +210,19 @@ def _choose_cgroup(
     if not (chosen or path or resources) and name not in registry.names("cgroup_manager"):
         return None  # nothing is asked of a cgroup, and nobody is installed who would make one
     manager: CgroupManager = registry.load("cgroup_manager", name)
-    request = CgroupRequest(container_id, path, resources, config.get("annotations") or {}, mode)
+    request = CgroupRequest(container_id, path, resources, config.get("annotations") or {}, mode, _owner(config))
     placed = _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
     return placed if placed.placement.paths or mode == REQUIRED else None
+
+
+def _owner(config: Mapping[str, Any]) -> int:
+    """Who the cgroup is delegated to, as a uid of the host; -1: to nobody, or we may not give it away."""
+    mounts = config.get("mounts") or ()
+    if os.geteuid() != 0 or all(one.get("type") != "cgroup" or "ro" in (one.get("options") or ()) for one in mounts):
+        return -1
+    from .cgroup_owner import owner_of
+
+    return owner_of(config)
 
 
 def _choose_rdt(registry: Registry, container_id: str, config: Mapping[str, Any], chosen: str) -> Placed | None:

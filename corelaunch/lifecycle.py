@@ -207,19 +207,22 @@ def _spawn(launch: Launch, process: ParentProcess, io: ProcessIO, role: str, cgr
     return stage0
 
 
-def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) -> ProcessHandle:
+def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) -> tuple[ProcessHandle, Placed | None]:
     """Start stage 0 of an exec in the container's cgroup, or, where that takes no process, in its init's own.
 
     A container may have moved itself into a cgroup below (v2: one with controllers enabled below it takes no
     process, EBUSY), or have been moved elsewhere (ENOENT), as runc has it since 1.0.0-rc91.
+
+    Returns: stage 0, and the cgroup that it still has to join.
     """
     try:
-        return _spawn(launch, process, io, "exec", launch.backends.open_unified())
+        return _spawn(launch, process, io, "exec", launch.backends.open_unified()), launch.backends.cgroup
     except (FileNotFoundError, KernelError) as error:
         if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP) or not launch.backends.falls_back:
             raise
         launch.log("debug", f"exec goes to the cgroup of the init: {error}")
-        return _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid))
+    stage0 = _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid))
+    return stage0, launch.backends.cgroup_v1()
 
 
 def _join_cgroup(launch: Launch, cgroup: Placed, process: ParentProcess, stage0: ProcessHandle) -> None:
@@ -296,10 +299,10 @@ def execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: in
 
 
 def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: int) -> None:
-    cgroup, rdt, trace = launch.backends.cgroup, launch.backends.rdt, launch.trace
+    rdt, trace = launch.backends.rdt, launch.trace
     with trace.step("spawn"):
         process.open_namespaces()
-        stage0 = _spawn_in_container(launch, process, io)
+        stage0, cgroup = _spawn_in_container(launch, process, io)
     with trace.step("cgroup join"):
         if cgroup is not None:
             _join_cgroup(launch, cgroup, process, stage0)
