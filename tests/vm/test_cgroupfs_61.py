@@ -23,6 +23,23 @@ cd /tmp && exec {CHECKOUT}/.venv/bin/python -m pytest -q -p no:cacheprovider -p 
 """
 
 
+#: Tests that the hybrid development host skips.
+ON_PURE_V2 = ("tests/host/test_cgroup_v2.py", "tests/host/test_reboot.py", "plugins/cgroupfs/tests/test_devices_v2.py")
+
+LAUNCHES = f"""
+export PYTHONPATH={CHECKOUT}:{CHECKOUT}/plugins/cgroupfs
+cd {CHECKOUT} && exec .venv/bin/python -m pytest -q -p no:cacheprovider -o addopts=--import-mode=importlib \
+    --confcutdir=tests/host -rs {" ".join(ON_PURE_V2)}
+"""
+
+
+def test_what_a_config_limits_is_limited_on_cgroup_v2_and_nothing_is_left() -> None:
+    vm = [str(CHECKOUT / "script/vm"), "sh", "-c", LAUNCHES]
+    seen = subprocess.run(vm, capture_output=True, text=True, timeout=1400, check=False)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert "skipped" not in seen.stdout, seen.stdout
+
+
 def test_cgroupfs_keeps_every_promise_on_cgroup_v2_and_claims_all_but_self_join() -> None:
     vm = [str(CHECKOUT / "script/vm"), "--no-systemd", "sh", "-c", CONTRACT]
     seen = subprocess.run(vm, capture_output=True, text=True, timeout=1400, check=False)

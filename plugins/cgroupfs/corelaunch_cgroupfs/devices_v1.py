@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from corelaunch.api import KernelError, Unsupported
 
+from .controls import Controls
 from .device_rules import ALWAYS_ALLOWED, WHERE, parse
-from .files import Controls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: How long a cgroup without living processes may refuse to go (v1: their exit is accounted a moment later).
 BUSY_SECONDS = 5.0
 
-#: EBUSY: the parent holds processes (no-internal-process rule, cgroups(7)); the others: it is not ours to change.
-_NOT_TO_ENABLE = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)
+#: The files of a cgroup v2 that are given to whom it is delegated, as the kernel says.
+_DELEGATED = "/sys/kernel/cgroup/delegate"
 
 #: How often a parent may vanish under our hands because the container that made it is being deleted.
 _RACES = 8
@@ -66,10 +66,18 @@ def adopt(placement: CgroupPlacement, request: CgroupRequest) -> None:
 
 def _finish(placement: CgroupPlacement, request: CgroupRequest) -> None:
     unified = placement.paths.get("", "")
-    if unified:
-        _enable_controllers(unified, request, everything=is_v2(placement.paths))
+    if is_v2(placement.paths):
+        from . import controllers
+
+        controllers.enable(unified, None)
+        controllers.check_type(unified)
         if request.owner_uid >= 0:
+            # On hybrid hosts the v1 directories stay root's: v1 is not safe to be delegated.
             _delegate(unified, request.owner_uid, request.owner_gid)
+    elif unified and request.resources.get("hugepageLimits"):
+        from . import controllers
+
+        controllers.enable(unified, ("hugetlb",))  # of a hybrid host nothing is enabled that was not asked for
 
 
 def _make(directory: str, ctx: LaunchContext) -> list[str]:
@@ -116,38 +124,24 @@ def _inherit_cpuset(directory: str) -> None:
             raise KernelError.of(f"cannot inherit {name}", error, where=directory) from error
 
 
-def _enable_controllers(unified: str, request: CgroupRequest, *, everything: bool) -> None:
-    """Give the cgroup its v2 controllers: each must be enabled in every cgroup above it.
-
-    Best effort: a control that is then missing is an error of :func:`set_resources`, if it is asked for. On a hybrid
-    host nothing is enabled that was not asked for.
-    """
-    asked = {"hugetlb"} if request.resources.get("hugepageLimits") else set()
-    if not everything and not asked:
-        return
-    ancestors = []
-    parent = os.path.dirname(unified)
-    while os.access(f"{parent}/cgroup.controllers", os.F_OK):
-        ancestors.append(parent)
-        parent = os.path.dirname(parent)
-    for ancestor in reversed(ancestors):
-        available = set(files.read(f"{ancestor}/cgroup.controllers").split())
-        enabled = set(files.read(f"{ancestor}/cgroup.subtree_control").split())
-        for controller in sorted((available if everything else available & asked) - enabled):
-            try:
-                files.write(f"{ancestor}/cgroup.subtree_control", f"+{controller}")
-            except OSError as error:
-                if error.errno not in _NOT_TO_ENABLE:
-                    raise KernelError.of(f"cannot enable {controller}", error, where=ancestor) from error
-
-
 def _delegate(unified: str, uid: int, gid: int) -> None:
-    """Let the container's root manage its cgroup below this one (cgroups(7), "Cgroup delegation")."""
-    for name in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
+    """Let whoever the container's first process is manage his cgroup (runtime-spec, "Cgroup ownership").
+
+    The kernel lists the files that are to be his; the others are limits that hold for him (cgroups(7), "Cgroup
+    delegation").
+    """
+    try:
+        names = files.read(_DELEGATED).split()
+    except OSError:
+        names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]  # as in Linux 4.14, before the list
+    for name in ("", *names):
+        path = f"{unified}/{name}" if name else unified
         try:
-            os.chown(unified + name, uid, gid)
+            os.chown(path, uid, gid, follow_symlinks=False)
         except OSError as error:
-            raise KernelError.of("cannot delegate cgroup", error, where=unified + name) from error
+            if name and error.errno == errno.ENOENT:
+                continue  # listed, but of a controller that is not enabled here
+            raise KernelError.of("cannot delegate cgroup", error, where=path) from error
 
 
 def destroy(placement: CgroupPlacement, effects: Sequence[Effect]) -> None:
@@ -210,22 +204,44 @@ def processes_below(directories: Iterable[str]) -> set[int]:
     for directory in directories:
         for fd in tree.walk(directory):
             pids.update(_read_pids(fd))
-    pids.discard(0)  # how the kernel shows a process of another pid namespace
+    pids.discard(0)  # how the kernel shows a process of another pid namespace, and we one that has ended
     return pids
 
 
 def _read_pids(directory: int) -> list[int]:
     try:
-        fd = os.open("cgroup.procs", files.READ, dir_fd=directory)
-        try:
-            chunks = []
-            while chunk := os.read(fd, 65536):
-                chunks.append(chunk)
-        finally:
-            os.close(fd)
+        return _read_numbers("cgroup.procs", directory)
     except OSError as error:
-        # A threaded cgroup of v2 refuses; its processes are listed in the domain above it.
-        if is_gone(error) or error.errno == errno.EOPNOTSUPP:
+        if is_gone(error):
+            return []
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+    # A threaded cgroup of v2, whose threads are of processes in the domain above, which may not be ours.
+    try:
+        return [_process_of(thread) for thread in _read_numbers("cgroup.threads", directory)]
+    except OSError as error:
+        if is_gone(error):
             return []
         raise
-    return [int(pid) for pid in b"".join(chunks).split()]
+
+
+def _read_numbers(name: str, directory: int) -> list[int]:
+    fd = os.open(name, files.READ, dir_fd=directory)
+    try:
+        chunks = []
+        while chunk := os.read(fd, 65536):
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+    return [int(number) for number in b"".join(chunks).split()]
+
+
+def _process_of(thread: int) -> int:
+    """The process of a thread; 0 if it has ended."""
+    try:
+        status = files.read(f"/proc/{thread}/status")
+    except OSError as error:
+        if is_gone(error):
+            return 0
+        raise
+    return next((int(line.split()[1]) for line in status.split("\n") if line.startswith("Tgid:")), 0)

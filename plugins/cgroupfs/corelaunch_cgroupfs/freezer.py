@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 
 from corelaunch.api import DeadlineExceeded, KernelError, Unsupported, is_gone
@@ -29,25 +31,48 @@ def freeze(placement: CgroupPlacement) -> None:
     """
     directory, v1 = _directory(placement)
     deadline = time.monotonic() + FREEZE_SECONDS
+    _set(directory, v1, frozen=True)
+    try:
+        if (_await_v1 if v1 else _await_v2)(directory, deadline):
+            return
+    except OSError as error:
+        raise KernelError.of("cannot freeze cgroup", error, where=directory) from error
+    _set(directory, v1, frozen=False)
+    raise DeadlineExceeded(
+        "cannot freeze cgroup",
+        where=directory,
+        why=f"its processes do not stop within {FREEZE_SECONDS:.0f} seconds",
+    )
+
+
+def _await_v1(directory: str, deadline: float) -> bool:
+    """The v1 freezer tells nobody when it is done, and has to be asked again to try again."""
     rounds = 0
-    while True:
-        _set(directory, v1, frozen=True)
-        try:
-            if _stopped(directory, v1):
-                return
-        except OSError as error:
-            raise KernelError.of("cannot freeze cgroup", error, where=directory) from error
+    while not _stopped(directory, v1=True):
         rounds += 1
         if time.monotonic() > deadline:
-            _set(directory, v1, frozen=False)
-            raise DeadlineExceeded(
-                "cannot freeze cgroup",
-                where=directory,
-                why=f"its processes do not stop within {FREEZE_SECONDS:.0f} seconds",
-            )
-        if v1 and rounds % _ROUNDS == 0:
-            _set(directory, v1, frozen=False)
+            return False
+        if rounds % _ROUNDS == 0:
+            _set(directory, v1=True, frozen=False)
         time.sleep(0.0005 if rounds < _ROUNDS else 0.01)
+        _set(directory, v1=True, frozen=True)
+    return True
+
+
+def _await_v2(directory: str, deadline: float) -> bool:
+    """The kernel wakes whoever polls cgroup.events when what it says has changed (cgroup-v2.rst, "freezer")."""
+    import select
+
+    fd = os.open(f"{directory}/cgroup.events", files.READ)
+    try:
+        waiter = select.poll()
+        waiter.register(fd, select.POLLPRI)
+        while b"frozen 1" not in os.pread(fd, 4096, 0).split(b"\n"):
+            if not waiter.poll(max(0.0, deadline - time.monotonic()) * 1000) and time.monotonic() >= deadline:
+                return b"frozen 1" in os.pread(fd, 4096, 0).split(b"\n")
+        return True
+    finally:
+        os.close(fd)
 
 
 def thaw(placement: CgroupPlacement) -> None:
@@ -67,18 +92,31 @@ def frozen(placement: CgroupPlacement) -> bool:
         raise KernelError.of("cannot read cgroup", error, where=directory) from error
 
 
-def begin_freezing(placement: CgroupPlacement) -> bool:
-    """Start to freeze a v1 cgroup, without waiting; False where there is no freezer, or it is gone."""
-    directory = placement.paths.get("freezer")
-    if not directory:
-        return False
+def begin_freezing(placement: CgroupPlacement, *, unified: bool) -> str | None:
+    """Start to freeze, without waiting; the controller of what is frozen, None where nothing is, or it is gone.
+
+    Args:
+        unified: whether the cgroup of v2 is frozen, if there is no v1 freezer.
+    """
+    controller = "freezer" if "freezer" in placement.paths else "" if unified and "" in placement.paths else None
+    if controller is None:
+        return None
     try:
-        files.write(f"{directory}/freezer.state", "FROZEN")
+        _write(placement.paths[controller], v1=controller == "freezer", frozen=True)
     except OSError as error:
         if is_gone(error):
-            return False
-        raise KernelError.of("cannot freeze cgroup", error, where=directory) from error
-    return True
+            return None
+        raise KernelError.of("cannot freeze cgroup", error, where=placement.paths[controller]) from error
+    return controller
+
+
+def thaw_unless_gone(placement: CgroupPlacement) -> None:
+    """As :func:`thaw`; a cgroup that is gone has nothing to thaw."""
+    try:
+        thaw(placement)
+    except KernelError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def _directory(placement: CgroupPlacement) -> tuple[str, bool]:
@@ -91,12 +129,17 @@ def _directory(placement: CgroupPlacement) -> tuple[str, bool]:
 
 
 def _set(directory: str, v1: bool, *, frozen: bool) -> None:
-    path = f"{directory}/freezer.state" if v1 else f"{directory}/cgroup.freeze"
-    value = ("FROZEN" if frozen else "THAWED") if v1 else str(int(frozen))
     try:
-        files.write(path, value)
+        _write(directory, v1=v1, frozen=frozen)
     except OSError as error:
-        raise KernelError.of(f"cannot {'freeze' if frozen else 'thaw'} cgroup", error, where=path) from error
+        raise KernelError.of(f"cannot {'freeze' if frozen else 'thaw'} cgroup", error) from error
+
+
+def _write(directory: str, *, v1: bool, frozen: bool) -> None:
+    if v1:
+        files.write(f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED")
+    else:
+        files.write(f"{directory}/cgroup.freeze", str(int(frozen)))
 
 
 def _stopped(directory: str, v1: bool) -> bool:

@@ -7,8 +7,8 @@ import errno
 from corelaunch.api import ConfigError, KernelError, Unsupported
 
 from . import files
+from .controls import Controls
 from .devices_v1 import write_devices
-from .files import Controls
 from .values import Section, maximum, page_size
 
 TYPE_CHECKING = False

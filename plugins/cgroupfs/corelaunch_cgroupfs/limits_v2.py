@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 
-from corelaunch.api import ConfigError, Unsupported
+from corelaunch.api import ConfigError, KernelError, Unsupported
 
 from . import files
-from .files import Controls
+from .controls import Controls
 from .limits_v1 import write_huge_pages, write_rdma
 from .values import Section, maximum
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .rollback import Writes
+
+#: Files of every cgroup that are no limits: the first process is in it already, and it is to be neither frozen nor
+#: killed nor made threaded behind the runtime's back.
+_NOT_LIMITS = (
+    "cgroup.procs",
+    "cgroup.threads",
+    "cgroup.type",
+    "cgroup.subtree_control",
+    "cgroup.freeze",
+    "cgroup.kill",
+)
 
 _SHARES = (2, 262144)
 
@@ -71,9 +83,14 @@ def _memory(directory: str, memory: Section, writes: Writes | None) -> None:
             raise ConfigError(
                 "memory limit is below what is used now", where=f"{memory.where}.limit", why=f"{limit} < {usage} bytes"
             )
+    if limit == -1 and swap is None:
+        swap = -1  # v1 limits both together: whoever lifts the limit of memory lifts that of both
     # Swap first, as in the other order an update that lowers both could swap out what it may not keep there.
-    if swap is not None and (swap != -1 or controls.has("memory.swap.max")):
-        controls.set("memory.swap.max", maximum(swap_alone(swap, limit, f"{memory.where}.swap")))
+    if swap is not None:
+        alone = swap_alone(swap, limit, f"{memory.where}.swap")
+        # A kernel without swap accounting has nothing to lift, and nothing to be limited to none.
+        if alone > 0 or controls.has("memory.swap.max"):
+            controls.set("memory.swap.max", maximum(alone))
     if limit is not None:
         controls.set("memory.max", maximum(limit))
     reservation = memory.number("reservation")
@@ -136,6 +153,11 @@ def _cpu(directory: str, cpu: Section, writes: Writes | None) -> None:
             controls.set(f"cpuset.{key}", value)
 
 
+def io_weight(weight: int) -> int:
+    """io.weight goes from 1 to 10000, the config's weight (as bfq's) from 10 to 1000."""
+    return 1 + (weight - 10) * 9999 // 990
+
+
 def _io(directory: str, block_io: Section, writes: Writes | None) -> None:
     controls = Controls(directory, block_io.where, writes)
     if block_io.number("leafWeight") is not None or list(block_io.devices("weightDevice", "leafWeight")):
@@ -143,25 +165,39 @@ def _io(directory: str, block_io: Section, writes: Writes | None) -> None:
     weight = block_io.number("weight")
     bfq = controls.has("io.bfq.weight")
     if weight is not None:
-        # io.weight is 1 to 10000, bfq's and the config's 10 (or 1) to 1000.
-        controls.set("io.bfq.weight" if bfq else "io.weight", str(weight if bfq else 1 + (weight - 10) * 9999 // 990))
+        controls.set("io.bfq.weight" if bfq else "io.weight", str(weight if bfq else io_weight(weight)))
     for device, value in block_io.devices("weightDevice", "weight"):
-        controls.set("io.bfq.weight" if bfq else "io.weight", f"{device} {value}")
+        controls.set("io.bfq.weight" if bfq else "io.weight", f"{device} {value if bfq else io_weight(value)}")
     for key, word in _IO_MAX:
         for device, value in block_io.devices(key, "rate"):
             controls.set("io.max", f"{device} {word}={value or 'max'}")
 
 
 def _unified(directory: str, unified: Mapping[str, Any], writes: Writes | None) -> None:
+    """Whatever file it names is written, as the runtime-spec says, one line at a time."""
     where = "linux.resources.unified"
     for name, value in unified.items():
+        path = f"{where}.{name}"
         if not isinstance(value, str):
-            raise ConfigError("not a string", where=f"{where}.{name}", why=repr(value))
-        if name.startswith("cgroup."):
-            # Processes, freezing and nesting are ours to manage, not limits.
-            raise ConfigError(
-                "not a resource", where=f"{where}.{name}", why="cgroup.* files are managed by the runtime"
-            )
-        controls = Controls(directory, f"{where}.{name}", writes)
+            raise ConfigError("not a string", where=path, why=repr(value))
+        files.component(name, where)
+        if name in _NOT_LIMITS:
+            # Who is in the cgroup, whether it runs and who is below are states of a container, and its runtime's.
+            raise ConfigError("not a resource", where=path, why="this file is managed by the runtime")
+        controls = Controls(directory, path, writes)
         for line in value.split("\n"):
-            controls.set(files.component(name, where), line)
+            controls.set(name, line)
+        if name == "cpuset.cpus.partition":
+            _check_partition(controls, value)
+
+
+def _check_partition(controls: Controls, value: str) -> None:
+    """The kernel takes the word and says afterwards that it does not hold (cgroup-v2.rst, "cpuset.cpus.partition")."""
+    now = controls.read("cpuset.cpus.partition")
+    if "invalid" in now:
+        raise KernelError(
+            f"cannot set cpuset.cpus.partition to {value!r}",
+            where=controls.path("cpuset.cpus.partition"),
+            why=f"the kernel says {now!r}",
+            errno=errno.EINVAL,
+        )

@@ -70,7 +70,8 @@ def kill(placement: CgroupPlacement) -> None:
     """Kill everything in the cgroup and below it, frozen or not, and wait until it is gone.
 
     On v2, and so on hybrid hosts, cgroup.kill does it in the kernel, safe against forks. What is only in a v1
-    hierarchy is frozen first, so that it cannot fork away from us, killed one by one, and thawed.
+    hierarchy, or in a threaded cgroup, which has no cgroup.kill, is frozen first, so that it cannot fork away from us,
+    killed one by one, and thawed.
 
     Raises:
         DeadlineExceeded: some survived; the error names them.
@@ -78,11 +79,11 @@ def kill(placement: CgroupPlacement) -> None:
     deadline = time.monotonic() + KILL_SECONDS
     pause = 0.0002
     while True:
-        _kill_unified(placement)
+        by_kernel = _kill_unified(placement)
         left = processes(placement)
         if not left:
             return
-        _kill_each(placement, left)
+        _kill_each(placement, left, freeze_unified=not by_kernel)
         if time.monotonic() > deadline:
             raise DeadlineExceeded(
                 "cannot kill processes of cgroup",
@@ -93,20 +94,23 @@ def kill(placement: CgroupPlacement) -> None:
         pause = min(pause * 2, 0.05)
 
 
-def _kill_unified(placement: CgroupPlacement) -> None:
+def _kill_unified(placement: CgroupPlacement) -> bool:
+    """Whether there was a cgroup.kill to do it."""
     unified = placement.paths.get("")
     if not unified:
-        return
+        return False
     path = f"{unified}/cgroup.kill"
     try:
         files.write(path, "1")
     except OSError as error:
-        if not is_gone(error):
+        if not is_gone(error) and error.errno != errno.EOPNOTSUPP:
             raise KernelError.of("cannot kill processes of cgroup", error, where=path) from error
+        return False
+    return True
 
 
-def _kill_each(placement: CgroupPlacement, pids: list[int]) -> None:
-    frozen = freezer.begin_freezing(placement)
+def _kill_each(placement: CgroupPlacement, pids: list[int], *, freeze_unified: bool) -> None:
+    frozen = freezer.begin_freezing(placement, unified=freeze_unified)
     try:
         fds = {}
         for pid in pids:
@@ -125,8 +129,10 @@ def _kill_each(placement: CgroupPlacement, pids: list[int]) -> None:
             finally:
                 os.close(fd)
     finally:
-        if frozen:
+        if frozen == "freezer":
             _thaw_below(placement.paths["freezer"])
+        elif frozen is not None:
+            freezer.thaw_unless_gone(placement)  # v2 kills frozen processes, but whoever is left goes on
 
 
 def _thaw_below(directory: str) -> None:

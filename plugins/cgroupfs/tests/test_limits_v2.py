@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corelaunch_cgroupfs import directories, needs
+from corelaunch_cgroupfs import controllers, needs
 from corelaunch_cgroupfs.limits_v2 import cpu_weight, write_v2
 from corelaunch_cgroupfs.stats_v2 import read_v2
 
-from corelaunch.api import CgroupPlacement, CgroupRequest, ConfigError, KernelError, Unsupported
+from corelaunch.api import CgroupPlacement, ConfigError, KernelError, Unsupported
 
 MIB = 1 << 20
 FILES = (
@@ -68,7 +68,8 @@ def written(directory: Path) -> Written:
         ({"pids": {"limit": 7}}, {"pids.max": "7"}),
         ({"pids": {"limit": -1}}, {"pids.max": "max"}),
         ({"memory": {"limit": 64 * MIB}}, {"memory.max": str(64 * MIB)}),
-        ({"memory": {"limit": -1}}, {"memory.max": "max"}),
+        ({"memory": {"limit": -1}}, {"memory.max": "max", "memory.swap.max": "max"}),
+        ({"memory": {"limit": MIB, "swap": MIB}}, {"memory.max": str(MIB), "memory.swap.max": "0"}),
         (
             {"memory": {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 32 * MIB}},
             {"memory.max": str(64 * MIB), "memory.swap.max": str(32 * MIB), "memory.low": str(32 * MIB)},
@@ -80,6 +81,7 @@ def written(directory: Path) -> Written:
         ({"cpu": {"shares": 0, "quota": 0, "cpus": ""}}, {}),
         ({"blockIO": {"weight": 10}}, {"io.weight": "1"}),
         ({"blockIO": {"weight": 1000}}, {"io.weight": "10000"}),
+        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 1000}]}}, {"io.weight": "8:0 10000"}),
         ({"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 600}]}}, {"io.max": "8:0 rbps=600"}),
         ({"blockIO": {"throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 0}]}}, {"io.max": "8:0 wiops=max"}),
         (
@@ -97,6 +99,18 @@ def test_a_config_that_speaks_v1_is_written_as_v2(
     written: Written, resources: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert written(resources) == expected
+
+
+def test_without_swap_accounting_there_is_nothing_to_lift_and_nothing_to_keep_from_swap(
+    directory: Path,
+) -> None:
+    left = sorted(name for name in FILES if name != "memory.swap.max")
+    (directory / "memory.swap.max").unlink()
+    for swap in (MIB, -1):
+        write_v2(str(directory), {"memory": {"limit": MIB, "swap": swap}})
+    assert sorted(path.name for path in directory.iterdir()) == left
+    with pytest.raises(Unsupported, match=r"no control memory\.swap\.max"):
+        write_v2(str(directory), {"memory": {"limit": MIB, "swap": 2 * MIB}})
 
 
 @pytest.mark.parametrize(
@@ -130,6 +144,7 @@ def test_cpu_weight_meets_v1_at_its_least_default_and_greatest_and_only_rises() 
         ({"blockIO": {"leafWeight": 5}}, Unsupported, "linux.resources.blockIO.leafWeight"),
         ({"unified": {"../memory.max": "5"}}, ConfigError, "linux.resources.unified"),
         ({"unified": {"cgroup.procs": "0"}}, ConfigError, "linux.resources.unified.cgroup.procs"),
+        ({"unified": {"cgroup.freeze": "1"}}, ConfigError, "linux.resources.unified.cgroup.freeze"),
         ({"unified": {"memory.nonesuch": "5"}}, Unsupported, "linux.resources.unified.memory.nonesuch"),
         (
             {"hugepageLimits": [{"pageSize": "../x", "limit": 5}]},
@@ -170,7 +185,7 @@ def test_every_controller_is_enabled_in_every_cgroup_above(tmp_path: Path) -> No
         level.mkdir()
         (level / "cgroup.controllers").write_text("memory pids\n")
         (level / "cgroup.subtree_control").write_text("")
-    directories._enable_controllers(str(tmp_path / "root/middle/own"), CgroupRequest("x"), everything=True)
+    controllers.enable(str(tmp_path / "root/middle/own"), None)
     for level in (tmp_path / "root", tmp_path / "root/middle"):
         # On a plain file the second write lies over the first.
         assert (level / "cgroup.subtree_control").read_text() == "+pidsry"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from corelaunch_cgroupfs.files import Controls
+from corelaunch_cgroupfs.controls import Controls
 from corelaunch_cgroupfs.rollback import Writes, before
 
 from corelaunch.api import KernelError
