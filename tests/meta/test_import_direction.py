@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "adjustment",
         "backends",
+        "cgroup_owner",
         "configuration",
         "lifecycle",
         "moments",
