@@ -1,4 +1,4 @@
-"""Lifecycle plugins that keep every promise: one with all hooks, and one that only looks on."""
+"""Lifecycle plugins that keep every promise: one with all hooks, one that only looks on, one that refuses most."""
 
 # ruff: noqa: D102 -- the hooks are documented where they are declared, in corelaunch.hookspecs
 
@@ -48,3 +48,23 @@ class OnlooksLifecycle:
     @hookimpl
     def corelaunch_moment(self, moment: Moment) -> None:
         return
+
+
+class ChoosyLifecycle:
+    """Refuses every container that does not say whose it is; the contract is given a config that does."""
+
+    corelaunch_api = 1
+
+    #: What the contract's config has to have.
+    accepts: Mapping[str, Any] = {"annotations": {"org.corelaunch.owner": "contract"}}
+
+    @hookimpl
+    def corelaunch_adjust_config(self, config: Mapping[str, Any]) -> Sequence[ConfigEdit]:
+        if "org.corelaunch.owner" not in (config.get("annotations") or {}):
+            raise ConfigError("nobody owns this container", where="annotations")
+        return []
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        if moment.name == "creating" and "org.corelaunch.owner" not in moment.annotations:
+            raise ConfigError("nobody owns this container", where="annotations")

@@ -98,7 +98,8 @@ class Stage:
         pid = 0 if name in ("creating", "stopped", "deleted", "failed") else os.getpid()
         error = "cannot start" if name == "failed" else ""
         status = MOMENTS.get(name, "running")
-        moment = Moment(name, container_id, self.directory, step, status, pid, {}, process, error)
+        annotations = self.config.get("annotations") or {}
+        moment = Moment(name, container_id, self.directory, step, status, pid, annotations, process, error)
         observe_all(self.registry, [(NAME, "")], moment.replace(**more), up=name in VETOES)
 
     def live(self, container_id: str = "cl-life-0") -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -50,14 +53,43 @@ def run_environment() -> dict[str, str]:
     }
 
 
+def installs(document: Path) -> bool:
+    """Whether the reader installs something while he reads."""
+    run = [block.text for block in blocks_of(document) if block.language == "console" and not block.exemption]
+    return any(re.search(r"^\$ pip install", text, re.MULTILINE) for text in run)
+
+
+def environment_of_its_own(directory: Path) -> dict[str, str]:
+    """That of a reader who installs things: a copy of ours, with what they need in it, and no index to ask.
+
+    The files are hard links, which pip breaks where it writes.
+    """
+    if subprocess.run(["cp", "-al", sys.prefix, directory], capture_output=True, check=False).returncode != 0:
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(sys.prefix, directory, symlinks=True)  # on another file system
+    for name in ("pip", "pytest"):
+        script = directory / "bin" / name
+        text = script.read_text()
+        script.unlink()
+        script.write_text(text.replace(sys.prefix, str(directory)))
+        script.chmod(0o755)
+    environment = run_environment()
+    path = environment["PATH"].replace(os.path.dirname(sys.executable), f"{directory}/bin")
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+    return environment | offline | {"PATH": path, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_CACHE_DIR": "1"}
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A working directory with ``bundle``: a busybox container that says hello."""
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A working directory with ``bundle``: a busybox container that says hello. What a failed block left goes."""
     from corelaunch.testing import bundles
 
     rootfs = bundles.make_rootfs(tmp_path / "bundle" / "rootfs")
     bundles.make_bundle(tmp_path / "bundle", rootfs, bundles.config("sh", "-c", "echo hello from pid $$"))
-    return tmp_path
+    yield tmp_path
+    command = [f"{os.path.dirname(sys.executable)}/corelaunch", "--root", str(tmp_path / "state"), "delete", "--force"]
+    for left in os.listdir(tmp_path / "state") if (tmp_path / "state").is_dir() else ():
+        subprocess.run([*command, left], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@
 - ``bash`` and ``sh``: run as a script of its own.
 - ``json`` and ``toml``: must parse. Other languages, and none, are prose.
 
-The blocks of one document run in order, in one directory that has a ``bundle`` in it. A block that is not to be run
-has a comment before it: ``<!-- not run: REASON -->``.
+The blocks of one document run in order, in one directory that has a ``bundle`` in it. A document that installs
+something has a copy of the environment to itself. A block that is not to be run has a comment before it:
+``<!-- not run: REASON -->``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,10 +43,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.mark.needs_root
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(os.geteuid() != 0, reason="the documentation is written for root")
-def test_every_block_runs(document: Path, place: Path, reader: Any) -> None:
+def test_every_block_runs(document: Path, place: Path, reader: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    environment = reader.run_environment()
+    if reader.installs(document):
+        environment = reader.environment_of_its_own(tmp_path_factory.mktemp("reader") / "venv")
     for block in reader.blocks_of(document):
         if not block.exemption and block.language in RUNNABLE:
-            run(block, place, reader.run_environment())
+            run(block, place, environment)
 
 
 def test_every_block_is_of_a_known_kind_and_every_exemption_has_a_reason(document: Path, reader: Any) -> None:
@@ -71,7 +74,7 @@ def run(block: Block, place: Path, environment: dict[str, str]) -> None:
             output = shell(block, ["bash", "-c", command], place, environment)
             assert matches(expected, output), f"{block}: $ {command}\nexpected:\n{expected}\ngot:\n{output}"
     elif block.language == "python":
-        shell(block, [sys.executable, "-P", "-c", block.text], place, environment)
+        shell(block, ["python3", "-P", "-c", block.text], place, environment)
     else:
         shell(block, ["bash", "-euc", block.text], place, environment)
 

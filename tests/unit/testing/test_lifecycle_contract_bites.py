@@ -17,7 +17,7 @@ from bites import Report, failed, play
 from corelaunch.testing import lifecycle_wrong as wrong
 from corelaunch.testing.lifecycle_reference import OnlooksLifecycle, ReferenceLifecycle
 
-RIGHT = ("ReferenceLifecycle", "OnlooksLifecycle")
+RIGHT = ("ReferenceLifecycle", "OnlooksLifecycle", "ChoosyLifecycle")
 HOOKS = "every_hook_exists_and_takes_arguments_that_exist"
 
 #: Wrong plugin -> promises that it breaks (without "test_"), words of a reason.
@@ -75,11 +75,13 @@ FAR_REACHING = frozenset(
 
 CONTRACTS = """
 import pytest
-from corelaunch.testing import LifecycleContract, lifecycle_reference, lifecycle_wrong
+from corelaunch.testing import LifecycleContract, bundles, lifecycle_reference, lifecycle_wrong
 
 def contract(plugin):
     fixture = pytest.fixture(lambda self: plugin(), name="plugin")
-    return type(f"Test{plugin.__name__}", (LifecycleContract,), {"plugin": fixture})
+    config = {**bundles.config("true"), **getattr(plugin, "accepts", {})}
+    more = {"config": pytest.fixture(lambda self: config, name="config")}
+    return type(f"Test{plugin.__name__}", (LifecycleContract,), {"plugin": fixture, **more})
 
 for module in (lifecycle_reference, lifecycle_wrong):
     for plugin in vars(module).values():
