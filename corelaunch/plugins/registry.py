@@ -26,7 +26,7 @@ USUAL = {
     ("rdt_manager", "resctrl"): "corelaunch-resctrl",
     **{
         ("network_strategy", name): "corelaunch-netstrategies"
-        for name in ("loopback", "veth", "bridge", "macvlan", "ipvlan", "host-device", "cni", "slirp", "pasta")
+        for name in ("loopback", "veth", "bridge", "macvlan", "ipvlan", "host-device", "cni", "slirp4netns", "pasta")
     },
 }
 

@@ -98,7 +98,7 @@ def test_a_refused_route_is_the_launchs_error_and_leaves_nothing(runtime: Runtim
 @pytest.mark.parametrize(
     ("networks", "error", "text"),
     [
-        (["nonesuch"], PluginError, "'nonesuch' is installed: installed: bridge, loopback, veth"),
+        (["nonesuch"], PluginError, "'nonesuch' is installed: installed: bridge, cni, .*loopback, .*veth"),
         (["veth:adress=10.0.0.2/24"], ConfigError, "networks\\[0\\].adress: unknown option .did you mean 'address'"),
         (["veth:name=web0", "veth:name=web0"], ConfigError, "same interface name 'web0'"),
         (["veth:name=eth1", "veth"], ConfigError, "same interface name 'eth1'"),

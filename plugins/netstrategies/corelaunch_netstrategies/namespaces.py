@@ -62,6 +62,30 @@ class ContainerNamespace:
         return NamespaceIdentity(status.st_dev, status.st_ino)
 
 
+    def links(self) -> set[str]:
+        """Names of the interfaces in it, as the process has them in its /proc/PID/net/dev (proc(5)).
+
+        Raises:
+            KernelError: the process is gone.
+        """
+        path = f"/proc/{self._process.pid}/net/dev"
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = file.read().split("\n")
+        except OSError as error:
+            raise KernelError.of("cannot list the container's interfaces", error, where=path) from error
+        if not _lives(self._process):
+            raise KernelError("the container's process is gone", where=f"pid {self._process.pid}", errno=errno.ESRCH)
+        # Two lines of headings; then "  name: counters". No name has a colon (dev_valid_name() of net/core/dev.c).
+        return {line.partition(":")[0].strip() for line in lines[2:] if ":" in line}
+
+
+def boot_id() -> str:
+    """The random id of this boot: pids and namespaces of another one are nobody's (random(4))."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
 def own_identity() -> NamespaceIdentity:
     """The network namespace of the calling thread."""
     status = os.stat(_OWN)

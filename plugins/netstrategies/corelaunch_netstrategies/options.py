@@ -64,7 +64,7 @@ def place_loopback(request: NetworkRequest) -> NetworkPlacement:
     Raises:
         ConfigError: as :func:`place_pair`.
     """
-    return NetworkPlacement(container_name="lo", **_files(_check(request, LOOPBACK)))
+    return NetworkPlacement(container_name="lo", **files(check(request, LOOPBACK)))
 
 
 def place_pair(request: NetworkRequest, table: Table) -> NetworkPlacement:
@@ -73,7 +73,7 @@ def place_pair(request: NetworkRequest, table: Table) -> NetworkPlacement:
     Raises:
         ConfigError: an option is unknown or malformed; ``where`` is ``networks[INDEX].OPTION``.
     """
-    checked = _check(request, table)
+    checked = check(request, table)
     _check_together(request, checked)
     name = checked["name"] or f"eth{request.index}"
     checked["alias"] = f"corelaunch:{request.container_id[:LONGEST_ID_IN_ALIAS]}:{request.index}"
@@ -84,12 +84,12 @@ def place_pair(request: NetworkRequest, table: Table) -> NetworkPlacement:
         shared_name=checked.get("bridge", ""),
         addresses=checked["address"],
         sysctl={f"net/ipv6/conf/{name}/accept_ra": checked["accept-ra"]} if checked["accept-ra"] else {},
-        **_files(checked),
+        **files(checked),
     )
 
 
-def _files(checked: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a placement of which core makes files."""
+def files(checked: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a placement of which core makes files, from options of ``LOOPBACK``."""
     return {
         "nameservers": checked["dns"],
         "search": checked["search"],
@@ -98,17 +98,22 @@ def _files(checked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check(request: NetworkRequest, table: Table) -> dict[str, Any]:
+def check(request: NetworkRequest, table: Table) -> dict[str, Any]:
+    """Every option of a table with its value, parsed, or its default.
+
+    Raises:
+        ConfigError: as :func:`place_pair`.
+    """
     for option in request.options:
         if option not in table:
-            raise _wrong(request, option, "unknown option", _hint_for(request, option, table))
+            raise wrong(request, option, "unknown option", _hint_for(request, option, table))
     checked = {}
     for option, (parse, default, example) in table.items():
         text = request.options.get(option)
         try:
             checked[option] = default if text is None else parse(text)
         except ValueError as error:
-            raise _wrong(request, option, str(error), f"for example {option}={example}") from None
+            raise wrong(request, option, str(error), f"for example {option}={example}") from None
     return checked
 
 
@@ -116,18 +121,19 @@ def _check_together(request: NetworkRequest, checked: dict[str, Any]) -> None:
     outside = [a for option in ("host-address", "bridge-address", "subnet") for a in checked.get(option, ())]
     ipv6 = [a for a in (*checked["address"], *outside) if ":" in a]
     if ipv6 and 0 < checked["mtu"] < SMALLEST_IPV6_MTU:
-        raise _wrong(request, "mtu", f"{ipv6[0]} needs an MTU of at least {SMALLEST_IPV6_MTU}")
+        raise wrong(request, "mtu", f"{ipv6[0]} needs an MTU of at least {SMALLEST_IPV6_MTU}")
     for family in ("IPv4", "IPv6"):
         gateways = [g for g in checked["gateway"] if (":" in g) == (family == "IPv6")]
         if len(gateways) > 1:
-            raise _wrong(request, "gateway", f"more than one {family} gateway: {', '.join(gateways)}")
+            raise wrong(request, "gateway", f"more than one {family} gateway: {', '.join(gateways)}")
     if "bridge" in checked:
         from .bridge_options import complete
 
-        complete(checked, lambda option, why, hint: _wrong(request, option, why, hint))
+        complete(checked, lambda option, why, hint: wrong(request, option, why, hint))
 
 
-def _wrong(request: NetworkRequest, option: str, why: str, hint: str = "") -> ConfigError:
+def wrong(request: NetworkRequest, option: str, why: str, hint: str = "") -> ConfigError:
+    """The error about an option of a request."""
     return ConfigError("invalid network", where=f"networks[{request.index}].{option}", why=why, hint=hint)
 
 
