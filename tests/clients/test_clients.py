@@ -14,8 +14,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 import compare
+from child_cgroups import hierarchies
 from known_misses import KNOWN_MISSES
-from sandbox import hierarchies
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CORELAUNCH = str(CHECKOUT / ".venv/bin/corelaunch")
