@@ -48,6 +48,10 @@ LIFECYCLE = (
     "corelaunch_features",
 )
 
+#: Hooks that go with the next API, and are called until then: old hook -> (what replaces it, release that deprecated
+#: it). docs/stability.md has the policy.
+DEPRECATED: Mapping[str, tuple[str, str]] = {}
+
 #: The moments of ``corelaunch_moment`` and the OCI status that each comes in. A life goes from "creating" to
 #: "deleted"; "executing" to "updated" may come many times, and "failed" ends the life of a create that failed.
 MOMENTS = {

@@ -67,6 +67,10 @@ def check_hooks(plugin: Any, name: str, label: str) -> dict[str, list[Any]]:
         if wrong:
             why = f"{hook} has no argument {wrong[0]!r}, only {', '.join(known) or 'none'}"
             raise _broken(plugin, name, label, why)
+        if hook in hookspecs.DEPRECATED:
+            from ..deprecation import implement
+
+            implement(function, hook, *hookspecs.DEPRECATED[hook])
         if hook in LIFECYCLE:
             found.setdefault(hook, []).append(function)
     if not found:

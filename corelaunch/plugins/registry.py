@@ -10,7 +10,7 @@ from _thread import allocate_lock
 
 from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
 from ..errors import CorelaunchError, PluginError
-from ..hookspecs import FACTORIES
+from ..hookspecs import DEPRECATED, FACTORIES
 from .discovery import EntryPoint, check_code, check_trusted, find, find_made_by, plugin_directories
 from .guard import Guard, Guarded, no_log
 
@@ -166,6 +166,10 @@ class Registry:
                 why=f"it does not implement {FACTORIES[kind]}",
                 hint=nearest(plugin),
             )
+        if FACTORIES[kind] in DEPRECATED:
+            from ..deprecation import implement
+
+            implement(factory, FACTORIES[kind], *DEPRECATED[FACTORIES[kind]])
         try:
             backend = self.guard(f"{kind}:{name}", FACTORIES[kind], factory)
         except Exception as error:

@@ -1,17 +1,21 @@
-"""A deprecated name of corelaunch.api works as the new one does, and is told once, to author and operator."""
+"""A deprecated name or hook works as ever, and is told once, to author and operator."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from corelaunch import api
+from corelaunch import api, hookspecs
 from corelaunch.deprecation import take, uses_of
+from corelaunch.plugins import registry
 from corelaunch.plugins.guard import Guard, no_log
+from corelaunch.plugins.hooks import hook_names
+from corelaunch.plugins.lifecycle_hooks import check_hooks
 
 TEXT = "{} uses corelaunch.api.OldHandle, which is deprecated since 0.2: use corelaunch.api.ProcessHandle"
 
@@ -59,6 +63,50 @@ def test_a_guard_without_a_log_leaves_the_line_to_one_that_has_one() -> None:
     outer = Guard(lambda level, message: logged.append(message))
     outer("plugin", "call", lambda: Guard(no_log)("other", "call", use_in, "cl_dep_nested"))
     assert logged == [TEXT.format("cl_dep_nested")]
+
+
+class Old:
+    """A lifecycle plugin with a hook that is on its way out."""
+
+    corelaunch_api = 1
+
+    @api.hookimpl
+    def corelaunch_features(self) -> dict[str, str]:
+        return {}
+
+
+def test_a_deprecated_hook_is_told_to_the_author_with_its_place_and_is_still_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hookspecs, "DEPRECATED", {"corelaunch_features": ("corelaunch_doctor", "0.2")})
+    with pytest.warns(DeprecationWarning, match="implements corelaunch_features, which is deprecated") as seen:
+        found = check_hooks(Old(), "old", "old 1")
+    assert (seen[0].filename, seen[0].lineno) == (__file__, Old.corelaunch_features.__code__.co_firstlineno)
+    assert list(found) == ["corelaunch_features"]
+    logged: list[str] = []
+    guard = Guard(lambda level, message: logged.append(message))
+    guard("lifecycle plugin 'old'", "call", found["corelaunch_features"][0])
+    assert logged == [
+        f"{__name__} implements corelaunch_features, which is deprecated since 0.2: use corelaunch_doctor"
+    ]
+
+
+def test_a_deprecated_hook_that_gives_a_backend_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "DEPRECATED", {"corelaunch_cgroup_manager": ("something else", "0.2")})
+    (tmp_path / "cl_dep_backend.py").write_text(
+        "from corelaunch.api import CgroupManager, hookimpl\ncorelaunch_api = 1\n"
+        "@hookimpl\ndef corelaunch_cgroup_manager():\n    return CgroupManager()\n"
+    )
+    metadata = tmp_path / "cl_dep-1.dist-info"
+    metadata.mkdir()
+    (metadata / "entry_points.txt").write_text("[corelaunch.cgroup_managers]\nold = cl_dep_backend\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.warns(DeprecationWarning, match="cl_dep_backend implements corelaunch_cgroup_manager"):
+        registry.Registry([str(tmp_path)]).load("cgroup_manager", "old")
+
+
+def test_every_deprecated_hook_is_one() -> None:
+    assert set(hookspecs.DEPRECATED) <= set(hook_names())
 
 
 def test_every_deprecated_name_leads_to_one_of_the_api_and_is_not_in_its_list(monkeypatch: pytest.MonkeyPatch) -> None:
