@@ -31,9 +31,14 @@ MANAGER_PATH = "/org/freedesktop/systemd1"
 MANAGER = f"{SYSTEMD}.Manager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
+_JOB_ENDED = "JobRemoved"
 _BUS_PATH = "/org/freedesktop/DBus"
 
 _CHUNK = 65536
+
+#: systemd joins the bus a little after the bus is up.
+_NO_OWNER = f"{_BUS}.Error.NameHasNoOwner"
+
 
 #: How long systemd may refuse connections while it executes itself anew (systemctl daemon-reexec).
 _EXECUTED_ANEW = 2.0
@@ -95,7 +100,7 @@ def connect(manager: str, deadline: float) -> Connection:
                 again = again or error.errno == ECONNREFUSED
             except (BusError, Disconnected) as error:
                 tried.append(f"{path}: {error.line()}")
-                again = again or isinstance(error, Disconnected)
+                again = again or isinstance(error, Disconnected) or error.name == _NO_OWNER
         if not again or time.monotonic() > patience:
             raise _unreachable(manager, tried)
         time.sleep(0.02)
@@ -157,7 +162,7 @@ class Connection:
         self._socket.close()
 
     def listen(self) -> None:
-        """Ask for the manager's signals; they are kept for :meth:`signal` from now on.
+        """Ask for the manager's signals; they are kept for :meth:`job_result` from now on.
 
         The manager's own socket gives them to everybody (systemd, src/core/dbus.c, bus_foreach_bus).
         """
@@ -184,6 +189,7 @@ class Connection:
             DeadlineExceeded: no answer in time.
         """
         return self._answer(self._ask(interface, member, signature, arguments, path, destination), member)
+
     def get(self, path: str, *names: str) -> list[Any]:
         """Properties of an object, asked for together.
 
@@ -198,16 +204,22 @@ class Connection:
         for name in names:
             interface, _, member = name.rpartition(".")
             serials.append(self._ask(PROPERTIES, "Get", "ss", (interface, member), path, SYSTEMD))
-        return [self._answer(serial, "Get")[0][1] for serial in serials]
+        return [self._answer(serial, "Get")[0] for serial in serials]
 
-    def signal(self, wanted: Callable[[Incoming], bool], until: float) -> Incoming | None:
-        """The first signal of this kind since :meth:`listen`; None if there was none until then."""
+    def job_result(self, job: str, until: float) -> str:
+        """How a job has ended since :meth:`listen`, in systemd's word; "" if nothing was heard of it until then."""
         try:
-            return self._take(
-                lambda message: message.kind == "signal" and self._is_systemd(message) and wanted(message), "", until
+            # On a bus anybody can send us a signal of any name.
+            signal = self._take(
+                lambda message: message.kind == "signal"
+                and (message.sender == self._owner or not self._is_bus)
+                and message.body[1] == job,
+                "",
+                until,
             )
+            return str(signal.body[3])
         except DeadlineExceeded:
-            return None
+            return ""
 
     def _ask(
         self, interface: str, member: str, signature: str, arguments: tuple[Any, ...], path: str, destination: str
@@ -226,18 +238,22 @@ class Connection:
             raise BusError(member, reply.name, text)
         return reply.body
 
-    def _is_systemd(self, message: Incoming) -> bool:
-        # On a bus anybody can send us a signal of any name.
-        return message.sender == self._owner or not self._is_bus
-
     def _take(self, wanted: Callable[[Incoming], bool], what: str, until: float = float("inf")) -> Incoming:
         while True:
             for index, message in enumerate(self._pending):
                 if wanted(message):
                     del self._pending[index]
                     return message
-            kept = (message for message in self._reader.feed(self._receive(what, until)) if message.kind != "call")
-            self._pending += kept
+            data = self._receive(what, until)
+            try:
+                # Of all signals one is waited for: the others are many on a busy host.
+                self._pending += (
+                    message
+                    for message in self._reader.feed(data)
+                    if message.kind in ("reply", "error") or (message.kind == "signal" and message.name == _JOB_ENDED)
+                )
+            except ValueError as error:
+                raise Disconnected("systemd does not speak D-Bus", where=self.path, why=str(error)) from error
 
     def _receive(self, what: str, until: float = float("inf")) -> bytes:
         left = min(self.deadline, until) - time.monotonic()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from corelaunch.api import CgroupPlacement, Unsupported
+from corelaunch.api import CgroupPlacement, Unsupported, cgroups_of
 
 from . import names
-from .parts import BOOTED, SYSTEM, which_manager
+from .parts import BOOTED, SYSTEM, USER, which_manager
 from .properties import asked_for
 
 TYPE_CHECKING = False
@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 #: What a user's systemd is given on a host with v1 hierarchies: no controller can be delegated there (cgroups(7)).
 _OF_USERS = ("", "name=systemd")
 
+#: Where PID 1 is in the cgroup that it manages.
+_OF_INIT = ("/init.scope", "/system.slice", "/system")
+
 #: What every runtime takes for "not asked for": engines write it out.
 _UNSET: tuple[Any, ...] = (None, 0, "", False, [], {})
 
 
 def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
-    """Derive unit and directories; asks systemd, and changes nothing.
+    """Derive unit and directories; changes nothing.
 
     Raises:
         ConfigError: cgroupsPath has a wrong form, or a property in the annotations cannot be one.
-        Unsupported: systemd does not run, cannot be reached or is too old; or this host cannot limit what is asked.
+        Unsupported: systemd is not the init of this host, or the user has none; or what is asked cannot be limited.
     """
     if request.mode == "off":
         return CgroupPlacement({})
@@ -44,11 +47,7 @@ def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
             why=f"systemd is not the init of this host (there is no {BOOTED})",
             hint="use --cgroup-manager cgroupfs",
         )
-    from .systemd import Systemd
-
-    with Systemd(manager) as systemd:
-        _, root = systemd.about()
-    inner = root + names.unit_path(slice_name, unit)
+    inner = (_root_of_system() if manager == SYSTEM else _root_of_user()) + names.unit_path(slice_name, unit)
     if manager == SYSTEM:
         placed = files.place(request.replace(path=inner, mode="required"))
         paths = placed.paths
@@ -56,6 +55,31 @@ def place(request: CgroupRequest, files: CgroupManager) -> CgroupPlacement:
         paths, placed = _place_for_user(request, inner, files)
     extra = {"manager": manager, "slice": slice_name, "unit": unit, "files": placed.extra}
     return CgroupPlacement(paths, extra)
+
+
+def _root_of_system() -> str:
+    """The cgroup that PID 1 manages, as it finds it itself (src/basic/cgroup-util.c, cg_get_root_path).
+
+    It is not asked: a connection costs it more than all else that place does. What is wrong with it ``create`` says,
+    before it makes anything.
+    """
+    own = cgroups_of(1)
+    path = own.get("name=systemd") or own.get("") or ""
+    for name in _OF_INIT:
+        path = path.removesuffix(name)
+    return path.rstrip("/")
+
+
+def _root_of_user() -> str:
+    """The cgroup that the user's systemd manages.
+
+    Raises:
+        Unsupported: there is none, or it is too old.
+    """
+    from .systemd import Systemd
+
+    with Systemd(USER) as systemd:
+        return systemd.about()[1]
 
 
 def _place_for_user(

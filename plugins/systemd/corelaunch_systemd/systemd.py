@@ -184,11 +184,9 @@ class Systemd:
             try:
                 # A job that is not there any more has its signal, if any, among what has come in already.
                 until = 0.0 if ended else min(time.monotonic() + _LOOK_AGAIN, self._deadline)
-                signal = self._connection.signal(
-                    lambda message: message.name == "JobRemoved" and message.body[1] == job, until
-                )
-                if signal is not None:
-                    return str(signal.body[3])
+                result = self._connection.job_result(job, until)
+                if result:
+                    return result
                 if ended:
                     return "gone"
                 if time.monotonic() >= self._deadline:

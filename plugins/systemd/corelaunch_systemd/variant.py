@@ -6,6 +6,8 @@ no property of a unit needs them. The types are those of D-Bus.
 
 from __future__ import annotations
 
+from .wire import split
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -133,7 +135,8 @@ class _Parser:
         if start == "@":
             self.at += 1
             annotated = self.word()
-            split(annotated)
+            if len(split(annotated)) != 1 or set(annotated) & set("v{"):
+                raise ValueError(f"at {at}: {annotated!r} is no type of a property")
             return self.annotated(annotated, depth, at)
         if start in "'\"" and start:
             return _Node("string", self.string(start), "", at)
@@ -212,40 +215,6 @@ class _Parser:
             except (ValueError, OverflowError):
                 raise self.error("not the code of a letter") from None
         return _ESCAPES.get(letter, letter)
-
-
-def split(signature: str) -> list[str]:
-    """The single types of a signature.
-
-    Raises:
-        ValueError: it is not one, or has a type that no property has.
-    """
-    found = []
-    rest = signature
-    while rest:
-        single, rest = _single(rest, 0)
-        found.append(single)
-    return found
-
-
-def _single(signature: str, depth: int) -> tuple[str, str]:
-    first = signature[:1]
-    if depth > _DEEPEST or not first:
-        raise ValueError("not a D-Bus type")
-    if first == "a":
-        inner, rest = _single(signature[1:], depth + 1)
-        return "a" + inner, rest
-    if first == "(":
-        rest, whole = signature[1:], "("
-        while not rest.startswith(")"):
-            inner, rest = _single(rest, depth + 1)
-            whole += inner
-        if whole == "(":
-            raise ValueError("not a D-Bus type: ()")
-        return whole + ")", rest[1:]
-    if first not in _KEYWORDS.values():
-        raise ValueError(f"not a D-Bus type: {first!r}")
-    return first, signature[1:]
 
 
 def _number(word: str, at: int) -> str:
