@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_every_verb_of_other_containers_goes_on(site: Site, cli: Cli, bundles: B
     assert rows, "it is not listed"
     for row in rows:
         assert (row["health"], reason in row["reason"], row["hint"].startswith(hint)) == (health, True, True), row
-    assert f"{rows[0]['reason']} -> {rows[0]['hint']}" in cli.ok("plugins")
+    told = f"{rows[0]['reason']} -> {rows[0]['hint']}"
+    # The time of a slow import is another one each time.
+    assert re.sub(r"\d+ ms", "N ms", told) in re.sub(r"\d+ ms", "N ms", cli.ok("plugins"))
 
 
 def test_a_container_whose_own_manager_is_gone_can_be_seen_and_killed_and_deleted_once_it_is_back(

@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_nothing(new: New, monkeypatch: pytest.MonkeyPatch) -
     assert os.listdir() == []
 
 
-def test_a_project_is_clean_for_the_linters_whatever_its_name(new: New) -> None:
+def test_a_project_is_clean_for_the_linters_whatever_its_name(new: New, tmp_path: Path) -> None:
     for kind, name in LONGEST.items():
         assert new("new", kind, name)[0] == 0
     tools = Path(sys.executable).parent
@@ -141,8 +141,9 @@ def test_a_project_is_clean_for_the_linters_whatever_its_name(new: New) -> None:
         )
         assert done.returncode == 0, done.stdout
     packages = [str(path) for one in projects for path in one.glob("corelaunch_*")]
-    check = [tools / "mypy", "--strict", "--cache-dir", str(CHECKOUT / ".mypy_cache"), *packages]
-    done = subprocess.run(check, capture_output=True, text=True, check=False, env={"MYPYPATH": str(CHECKOUT)})
+    # Against the installed corelaunch, as its author does; errors of other packages are not his.
+    check = [tools / "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), *packages]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
