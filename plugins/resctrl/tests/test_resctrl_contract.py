@@ -19,18 +19,20 @@ class TestResctrl(RdtManagerContract):
         return ResctrlManager()
 
 
+@pytest.fixture(scope="class")
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the machine of a class is mounted."""
+    lacks = fuse_resctrl.lacks()
+    if lacks:
+        host_lacks(lacks)
+    with fuse_resctrl.mounted(tmp_path_factory.mktemp("resctrl"), request.cls.machine) as mounted:
+        yield mounted
+
+
 class OnFuse(RdtManagerContract):
     """The same, on a CPU that this host has not."""
 
     machine = resctrl_machine.RDT
-
-    @pytest.fixture(scope="class")
-    def root(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-        lacks = fuse_resctrl.lacks()
-        if lacks:
-            host_lacks(lacks)
-        with fuse_resctrl.mounted(tmp_path_factory.mktemp("resctrl"), self.machine) as root:
-            yield root
 
     @pytest.fixture
     def resctrl_files(self, root: str) -> KernelResctrl:  # type: ignore[override]
