@@ -1,4 +1,4 @@
-"""resctrl keeps every promise of an RDT manager: on this host's files, if it has any, and on those that FUSE imitates."""
+"""resctrl keeps every promise of an RDT manager: on the files of this host, if any, and on those of FUSE."""
 
 from __future__ import annotations
 
