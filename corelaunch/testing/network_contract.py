@@ -44,7 +44,10 @@ class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, C
 
     @pytest.fixture
     def options(self) -> Mapping[str, str]:
-        """Options that every request needs; they must not fix a host-side name."""
+        """Options that every request needs; they must not fix a host-side name.
+
+        What they name on the host is made here, in ``private_host``: ask for that fixture, too.
+        """
         return {}
 
     @pytest.fixture

@@ -14,7 +14,7 @@ from corelaunch.api import AlreadyExists, NetworkPlacement
 from .network_host import Container, EffectRecorder, host_links, private_network
 from .network_probe import ping
 from .network_rtnetlink import IFLA_ADDRESS, Rtnetlink, SeenAddress, SeenLink, attribute
-from .network_stage import FEATURES, Stage, die_creating, has_ipv6, make_foreign
+from .network_stage import FEATURES, Stage, die_creating, has_ipv6, make_foreign, static
 
 NAME = FEATURES["bridge"]["bridge"]
 #: Long enough for an answer, and for neighbour discovery before it.
@@ -194,12 +194,6 @@ def make_foreign_bridge(address: str) -> None:
 def bridge() -> SeenLink:
     """The contract's bridge as it is now."""
     return host_links()[NAME]
-
-
-def static(link: SeenLink) -> SeenLink:
-    """A link without what changes by itself."""
-    seen: SeenLink = link.replace(counters={}, operational=False)
-    return seen
 
 
 def bridge_addresses() -> list[str]:

@@ -13,10 +13,7 @@ import pytest
 from corelaunch.api import Effect, KernelError
 
 from .network_host import EffectRecorder, LaterProcess, host_links
-from .network_stage import Stage, die_creating, own_links, replace_by_foreign
-
-#: How long the kernel may take to clean up a dead network namespace.
-CLEANUP_SECONDS = 5.0
+from .network_stage import CLEANUP_SECONDS, Stage, die_creating, own_links, replace_by_foreign
 
 
 class ComingDown:
@@ -89,8 +86,8 @@ class ComingDown:
 
     def test_no_descriptor_is_left_open(self, stage: Stage) -> None:
         counts = []
-        for _ in range(3):
-            placement = stage.place()
+        for index in range(3):
+            placement = stage.place(index=index)
             stage.strategy.destroy(placement, stage.give(placement).effects)
             counts.append(len(os.listdir("/proc/self/fd")))
         # The first round may open what stays for the life of the process.

@@ -22,7 +22,7 @@ from corelaunch.api import (
 
 from .network_host import Container, EffectRecorder, host_links
 from .network_rtnetlink import IFLA_IFNAME, attribute
-from .network_stage import FEATURES, Stage, make_foreign
+from .network_stage import FEATURES, Stage, make_foreign, still_links
 
 
 class Placing:
@@ -35,9 +35,9 @@ class Placing:
         assert stage.place() == stage.place()
 
     def test_place_changes_nothing(self, stage: Stage) -> None:
-        before = host_links()
+        before = still_links()
         stage.place()
-        assert host_links() == before
+        assert still_links() == before
 
     def test_a_placement_survives_the_journal(self, stage: Stage) -> None:
         placement = stage.place()
@@ -120,7 +120,7 @@ class GoingUp:
 
     def test_create_announces_each_host_link_before_it_makes_it(self, stage: Stage) -> None:
         placement = stage.place_on_host()
-        before = host_links()
+        before = still_links()
         recorder = stage.create(placement)
         made = set(host_links()) - set(before)
         assert made == {placement.host_name, placement.shared_name} - {""}
@@ -136,36 +136,36 @@ class GoingUp:
         def fail(effect: Effect) -> None:
             raise KernelError("cannot write the journal", errno=errno.ENOSPC)
 
-        placement, before = stage.place_on_host(), host_links()
+        placement, before = stage.place_on_host(), still_links()
         with pytest.raises(KernelError):
             stage.create(placement, EffectRecorder(at_intend=fail))
-        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+        assert (still_links(), set(stage.container.links())) == (before, {"lo"})
 
     def test_create_refuses_a_pid_that_belongs_to_another_process_now(self, stage: Stage) -> None:
-        before = host_links()
+        before = still_links()
         process = stage.container.process
         with pytest.raises(CorelaunchError):
             stage.strategy.create(stage.place(), process.replace(start_time=process.start_time + 1), EffectRecorder())
-        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+        assert (still_links(), set(stage.container.links())) == (before, {"lo"})
 
     def test_create_leaves_a_foreign_link_of_its_name_untouched(self, stage: Stage) -> None:
         placement, recorder = stage.place_on_host(), EffectRecorder()
         make_foreign(placement.host_name)
-        before = host_links()
+        before = still_links()
         with pytest.raises(AlreadyExists):
             stage.create(placement, recorder)
         stage.strategy.destroy(placement, recorder.effects)
-        assert (host_links(), set(stage.container.links())) == (before, {"lo"})
+        assert (still_links(), set(stage.container.links())) == (before, {"lo"})
 
     def test_create_leaves_nothing_when_the_name_is_taken_inside(self, stage: Stage) -> None:
-        placement, recorder, before = stage.place_new(), EffectRecorder(), host_links()
+        placement, recorder, before = stage.place_new(), EffectRecorder(), still_links()
         with stage.container.netlink() as netlink:
             netlink.make_veth(placement.container_name, attribute(IFLA_IFNAME, "clnetpeer"))
         inside = stage.container.links()
         with pytest.raises(CorelaunchError):
             stage.create(placement, recorder)
         stage.strategy.destroy(placement, recorder.effects)
-        assert (host_links(), stage.container.links()) == (before, inside)
+        assert (still_links(), stage.container.links()) == (before, inside)
 
     def test_two_containers_with_equal_options_do_not_meet(self, stage: Stage) -> None:
         before = set(host_links())
@@ -179,19 +179,19 @@ class GoingUp:
         assert set(host_links()) == before
 
     def test_a_very_long_container_id_is_no_obstacle(self, stage: Stage) -> None:
-        placement = stage.place(container_id="clnet" * 200, index=99)
+        placement, before = stage.place(container_id="clnet" * 200, index=99), set(host_links())
         recorder = stage.give(placement)
         stage.strategy.destroy(placement, recorder.effects)
-        assert set(host_links()) == {"lo"}
+        assert set(host_links()) == before
 
     def test_two_links_of_one_container_do_not_meet(self, stage: Stage) -> None:
-        placements = [stage.place_new(), stage.place(index=1)]
+        placements, before = [stage.place_new(), stage.place(index=1)], set(host_links())
         recorders = [stage.give(placement) for placement in placements]
         assert set(stage.container.links()) == {"lo", *(placement.container_name for placement in placements)}
         assert len({placement.container_name for placement in placements}) == 2
         for placement, recorder in zip(placements, recorders, strict=True):
             stage.strategy.destroy(placement, recorder.effects)
-        assert set(host_links()) == {"lo"}
+        assert set(host_links()) == before
 
     def test_threads_may_create_at_the_same_time(self, stage: Stage) -> None:
         failures: list[BaseException] = []

@@ -32,6 +32,8 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
 }
 #: How long the kernel may take until both ends of a pair have seen that the other is up.
 CARRIER_SECONDS = 5.0
+#: How long the kernel may take to clean up a dead network namespace.
+CLEANUP_SECONDS = 5.0
 COUNTERS = {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")}
 
 
@@ -112,6 +114,17 @@ class Stage:
         if not left:
             pytest.skip(f"all of {', '.join(features)} are claimed")
         return left
+
+
+def static(link: SeenLink) -> SeenLink:
+    """A link without what changes by itself."""
+    seen: SeenLink = link.replace(counters={}, operational=False)
+    return seen
+
+
+def still_links() -> dict[str, SeenLink]:
+    """The host's links without what changes by itself."""
+    return {name: static(link) for name, link in host_links().items()}
 
 
 def own_links(placement: NetworkPlacement) -> dict[str, SeenLink]:

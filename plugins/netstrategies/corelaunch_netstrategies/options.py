@@ -29,17 +29,32 @@ LOOPBACK: Table = {
     "add-host": (values.listed(values.host_entry), [], "db:10.0.0.3"),
 }
 
-#: What every pair has.
-_PAIR: Table = {
+#: What every interface that is made in a container has.
+_INSIDE: Table = {
     "name": (values.new_interface_name, "", "eth0"),
-    "host-name": (values.new_interface_name, "", "web0"),
     "address": (values.listed(values.interface_address), [], "10.0.0.2/24"),
     "gateway": (values.listed(values.address), [], "10.0.0.1"),
     "route": (values.listed(values.route), [], "'10.1.0.0/16 via 10.0.0.1'"),
     "mtu": (values.mtu, 0, "1500"),
-    "mac": (values.mac, "", "02:00:00:00:00:02"),
     "accept-ra": (values.accept_ra, "", "0"),
     **LOOPBACK,
+}
+_MAC: Table = {"mac": (values.mac, "", "02:00:00:00:00:02")}
+
+#: What every pair has.
+_PAIR: Table = {**_INSIDE, **_MAC, "host-name": (values.new_interface_name, "", "web0")}
+
+MACVLAN: Table = {
+    **_INSIDE,
+    **_MAC,
+    "parent": (values.interface_name, "", "eth0"),
+    "mode": (values.one_of("bridge", "private", "vepa", "passthru"), "bridge", "private"),
+}
+
+IPVLAN: Table = {
+    **_INSIDE,
+    "parent": (values.interface_name, "", "eth0"),
+    "mode": (values.one_of("l2", "l3", "l3s"), "l2", "l3"),
 }
 
 VETH: Table = {**_PAIR, "host-address": (values.listed(values.interface_address), [], "10.0.0.1/24")}
@@ -62,26 +77,48 @@ def place_loopback(request: NetworkRequest) -> NetworkPlacement:
     """The placement of a request for the loopback interface, which every network namespace has.
 
     Raises:
-        ConfigError: as :func:`place_pair`.
+        ConfigError: as :func:`place_child`.
     """
     return NetworkPlacement(container_name="lo", **files(check(request, LOOPBACK)))
 
 
 def place_pair(request: NetworkRequest, table: Table) -> NetworkPlacement:
-    """The placement of a request, with every option in its canonical form; "" / 0 / [] for what was not asked.
+    """The placement of a request for a pair, with its end on the host.
+
+    Raises:
+        ConfigError: as :func:`place_child`.
+    """
+    checked = check(request, table)
+    placement = _place(request, checked)
+    return placement.replace(  # type: ignore[no-any-return]
+        host_name=checked["host-name"] or _generated_name(request), shared_name=checked.get("bridge", "")
+    )
+
+
+def place_child(request: NetworkRequest, table: Table) -> NetworkPlacement:
+    """The placement of a request for an interface that hangs on one of the host's, its parent.
+
+    All options are in their canonical form; "" / 0 / [] for what was not asked.
 
     Raises:
         ConfigError: an option is unknown or malformed; ``where`` is ``networks[INDEX].OPTION``.
     """
     checked = check(request, table)
+    if not checked["parent"]:
+        raise wrong(request, "parent", "it is missing", "name an interface of the host, for example parent=eth0")
+    if checked["mode"] == "passthru" and checked["mac"]:
+        why = "in mode passthru the interface has its parent's MAC address, and would change it"
+        raise wrong(request, "mac", why, "leave it out, or choose another mode=")
+    return _place(request, checked)
+
+
+def _place(request: NetworkRequest, checked: dict[str, Any]) -> NetworkPlacement:
     _check_together(request, checked)
     name = checked["name"] or f"eth{request.index}"
     checked["alias"] = f"corelaunch:{request.container_id[:LONGEST_ID_IN_ALIAS]}:{request.index}"
     return NetworkPlacement(
-        host_name=checked["host-name"] or _generated_name(request),
         container_name=name,
         options={option: value for option, value in checked.items() if option not in _IN_FIELDS},
-        shared_name=checked.get("bridge", ""),
         addresses=checked["address"],
         sysctl={f"net/ipv6/conf/{name}/accept_ra": checked["accept-ra"]} if checked["accept-ra"] else {},
         **files(checked),

@@ -52,6 +52,7 @@ class Link(Record):
     mac: str
     alias: str
     up: bool
+    mtu: int
     #: Alternative names (IFLA_ALT_IFNAME): each is one link's in a network namespace, like the name.
     alternatives: Sequence[str]
     #: IFLA_STATS64: rx_packets, rx_bytes, tx_errors, … as seen from this side.
@@ -65,12 +66,18 @@ class Netlink(NetlinkSocket):
         super().__init__(NETLINK_ROUTE, deadline, fd)
         self._link_message, self._address_message, self._route_message = pyroute2_messages.load()
 
-    def link(self, *, name: str = "", index: int = 0, alternative: str = "") -> Link | None:
-        """The interface of that name, number or alternative name, None if there is none."""
+    def link(self, *, name: str = "", index: int = 0, alternative: str = "", nsid: int = -1) -> Link | None:
+        """The interface of that name, number or alternative name, None if there is none.
+
+        Args:
+            nsid: the network namespace to look in, by the number that the socket's own has for it; -1: the own.
+        """
         message = self._link_message()
         message["index"] = index
         if name or alternative:
             message["attrs"] = [("IFLA_ALT_IFNAME", alternative) if alternative else ("IFLA_IFNAME", name)]
+        if nsid >= 0:
+            message["attrs"].append(("IFLA_IF_NETNSID", nsid))
         try:
             answer = self._request(message, RTM_GETLINK, 0, "cannot look up link", name or alternative or str(index))
         except KernelError as error:
@@ -88,6 +95,7 @@ class Netlink(NetlinkSocket):
             mac=found.get_attr("IFLA_ADDRESS") or "",
             alias=found.get_attr("IFLA_IFALIAS") or "",
             up=bool(found["flags"] & IFF_UP),
+            mtu=found.get_attr("IFLA_MTU") or 0,
             alternatives=list(properties.altnames()) if properties else [],
             counters=dict(found.get_attr("IFLA_STATS64") or {}),
         )
@@ -98,12 +106,12 @@ class Netlink(NetlinkSocket):
         message["attrs"] = [("IFLA_IFNAME", name), *attributes]
         self._request(message, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "cannot create link", name)
 
-    def set_link(self, link: Link, *, up: bool = False, attributes: Sequence[tuple[str, Any]] = ()) -> None:
-        """Change an interface: ``up`` brings it up, ``attributes`` are IFLA_* pairs."""
+    def set_link(self, link: Link, *, up: bool | None = None, attributes: Sequence[tuple[str, Any]] = ()) -> None:
+        """Change an interface: ``up`` brings it up or down, ``attributes`` are IFLA_* pairs."""
         message = self._link_message()
         message["index"] = link.index
-        if up:
-            message["flags"] = message["change"] = IFF_UP
+        if up is not None:
+            message["flags"], message["change"] = (IFF_UP if up else 0), IFF_UP
         message["attrs"] = list(attributes)
         self._request(message, RTM_NEWLINK, 0, "cannot set up link", link.name)
 

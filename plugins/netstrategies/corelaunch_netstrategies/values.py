@@ -116,6 +116,17 @@ def mac(text: str) -> str:
     return ":".join(parts)
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """The parser of a word out of these."""
+
+    def parse_word(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is not {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return parse_word
+
+
 def yes_or_no(text: str) -> bool:
     """``true`` or ``false``."""
     if text not in ("true", "false"):
