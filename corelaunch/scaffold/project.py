@@ -54,7 +54,7 @@ def check_kind(word: str) -> str:
 
 
 def check_name(kind: str, name: str, registry: Registry) -> None:
-    """Refuse a name that cannot be one, or that another plugin of this kind has.
+    """Refuse a name that cannot be one, that another plugin of this kind has, or that is another distribution's.
 
     Raises:
         UsageError: see above.
@@ -71,6 +71,10 @@ def check_name(kind: str, name: str, registry: Registry) -> None:
         raise UsageError(
             f"there is a {_WORDS[kind][2]} called {name!r} already", why=f"it is of {owners[0]}", hint="choose another"
         )
+    package = f"corelaunch-{name}"
+    if package in {*USUAL.values(), *(entry.distribution for entry in registry.entries())}:
+        why = "pip would replace it by yours"
+        raise UsageError(f"there is a distribution called {package} already", why=why, hint="choose another name")
 
 
 def write(kind: str, name: str, directory: str = "") -> str:

@@ -90,6 +90,11 @@ def test_the_directory_may_be_chosen(new: New, tmp_path: Path) -> None:
             "there is a cgroup manager called 'cgroupfs' already: it is of corelaunch-cgroupfs",
         ),
         (("new", "network_strategy", "macvlan"), "called 'macvlan' already: it is of corelaunch-netstrategies"),
+        (
+            ("new", "lifecycle", "cgroupfs"),
+            "there is a distribution called corelaunch-cgroupfs already: pip would replace it by yours",
+        ),
+        (("new", "lifecycle", "netstrategies"), "there is a distribution called corelaunch-netstrategies already"),
         (("new", "lifecycle"), "plugin does one thing: new lifecycle (write plugin new KIND NAME)"),
         (("old", "lifecycle", "mine"), "write plugin new KIND NAME"),
         ((), '"plugin" requires a minimum of 1 argument(s)'),
