@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,10 +33,14 @@ def make_rootfs(directory: Path) -> Path:
 
 
 def config(*args: str, terminal: bool = False) -> dict[str, Any]:
-    """The config that ``corelaunch spec`` writes, with other arguments and without a terminal."""
+    """The config that ``corelaunch spec`` writes, with other arguments and without a terminal.
+
+    For an ordinary user that is ``spec --rootless``: any other would be refused.
+    """
     from ..cli.default_config import default_config
 
-    content: dict[str, Any] = default_config()
+    user = os.geteuid()
+    content: dict[str, Any] = default_config(rootless=user != 0, uid=user, gid=os.getegid())
     content["process"]["terminal"] = terminal
     content["process"]["args"] = list(args) or ["true"]
     return content

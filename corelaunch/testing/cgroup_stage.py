@@ -143,7 +143,12 @@ class Stage:
         """Make a cgroup, and its parents, as somebody else would."""
         if not os.path.isdir(os.path.dirname(path)):
             self.make_foreign(os.path.dirname(path))
-        self.files.mkdir(path)
+        try:
+            self.files.mkdir(path)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and os.geteuid() != 0:
+                host_lacks(f"the right to make cgroups ({path})")
+            raise
 
     def end_processes(self) -> None:
         """Kill every process of the test."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,53 @@ print(sorted(name for name in set(sys.modules) - before))
         env={"PYTHONPATH": ":".join(map(os.path.abspath, sys.path))},
     )
     assert done.stdout.strip() == "['corelaunch', 'corelaunch.testing', 'corelaunch.testing.pytest_plugin']"
+
+
+AS_A_USER = """
+import pytest
+from corelaunch.testing import CgroupManagerContract, LifecycleContract
+from corelaunch.testing.cgroup_kernel import KernelCgroups
+from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
+from corelaunch.testing.lifecycle_reference import ReferenceLifecycle
+
+class TestLifecycle(LifecycleContract):
+    @pytest.fixture
+    def plugin(self):
+        return ReferenceLifecycle()
+
+class TestCgroups(CgroupManagerContract):
+    @pytest.fixture
+    def manager(self):
+        return ReferenceCgroupManager(KernelCgroups())
+"""
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_for_an_ordinary_user_nothing_is_broken_that_only_root_can_check() -> None:
+    """A lifecycle plugin is checked in full: no root is needed for that."""
+    user = 12345
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        Path(directory, "test_mine.py").write_text(AS_A_USER)
+        path = [str(CHECKOUT), *(os.path.abspath(place) for place in sys.path)]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:corelaunch", "-p", PLUGIN]
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=100,
+                cwd=directory,
+                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"},
+                user=user,
+                group=user,
+                extra_groups=[],
+            )
+        except PermissionError:
+            pytest.skip("this host lacks a checkout that other users can read")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lifecycle, cgroups = re.findall(r"kept: (\d+)\nbroken: 0\n", done.stdout)
+    assert (int(lifecycle) > 25, int(cgroups) > 5) == (True, True)
+    assert "this host lacks the right to make cgroups" in done.stdout
