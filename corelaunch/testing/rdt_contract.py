@@ -19,11 +19,13 @@ import pytest
 from corelaunch.api import RdtManager
 
 from .rdt_promises_down import ComingDown
+from .rdt_promises_refusing import Refusing
+from .rdt_promises_sharing import Sharing
 from .rdt_promises_up import Creating, Placing, Using
 from .rdt_stage import KernelResctrl, ResctrlFiles, Stage
 
 
-class RdtManagerContract(Placing, Creating, Using, ComingDown):
+class RdtManagerContract(Placing, Creating, Sharing, Using, Refusing, ComingDown):
     """Promises of ``corelaunch.api.RdtManager``. Fixtures: ``manager`` must be overridden, ``resctrl_files`` may."""
 
     @pytest.fixture

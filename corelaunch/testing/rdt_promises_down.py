@@ -48,6 +48,14 @@ class ComingDown:
         assert os.path.isdir(path), "a CLOS that was there before was removed"
         assert not os.path.lexists(made.placement.monitoring), "the monitoring group is left: RMIDs will run out"
 
+    def test_destroy_removes_a_clos_of_its_own_whoever_is_in_it(self, stage: Stage) -> None:
+        """The spec: MUST remove it. A process that somebody has put there goes to the root group."""
+        made, other = stage.create(), stage.subject()
+        stage.files.write(f"{made.placement.clos}/tasks", f"{other.pid}\n")
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        assert not os.path.lexists(made.placement.clos), "left behind: num_closids will run out"
+        assert other.alive
+
     def test_destroy_leaves_a_clos_that_others_use(self, stage: Stage) -> None:
         """A named CLOS that we made first, and others joined: their limits must not go with us."""
         stage.need("schemata")

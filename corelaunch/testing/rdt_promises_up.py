@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from corelaunch.api import (
     KernelError,
     ProcessHandle,
     RdtPlacement,
-    RdtRequest,
     Unsupported,
 )
 
@@ -100,52 +98,6 @@ class Creating:
         stage.manager.destroy(placement, ctx.effects)
         assert os.path.isdir(placement.clos), "somebody else's group was removed"
 
-    def test_a_closid_that_exists_is_joined_and_never_owned(self, stage: Stage) -> None:
-        path = stage.make_group("cl-rdt-shared")
-        made = stage.create(stage.request(clos_id="cl-rdt-shared"))
-        subject = stage.subject()
-        stage.manager.add_process(made.placement, subject.handle)
-        assert subject.pid in stage.tasks(path)
-        stage.end_processes()
-        stage.manager.destroy(made.placement, made.ctx.effects)
-        assert os.path.isdir(path), "a CLOS that was there before was removed"
-
-    def test_a_closid_without_schemata_must_exist(self, stage: Stage) -> None:
-        with pytest.raises(CorelaunchError):
-            stage.create(stage.request(clos_id="cl-rdt-none"))
-        assert not os.path.exists(f"{stage.root}/cl-rdt-none"), "a group was made that nobody can have meant"
-
-    def test_a_shared_closid_keeps_its_schemata(self, stage: Stage) -> None:
-        stage.need("schemata")
-        path = stage.make_group("cl-rdt-shared", stage.smaller() + "\n")
-        before = stage.files.read(f"{path}/schemata")
-        request = stage.request(clos_id="cl-rdt-shared", schemata=(stage.line(),))
-        with pytest.raises(CorelaunchError):
-            made = stage.create(request)
-            stage.manager.set(made.placement, request)
-        assert stage.files.read(f"{path}/schemata") == before, "the schemata of others were changed"
-
-    def test_a_shared_closid_is_compared_by_meaning(self, stage: Stage) -> None:
-        stage.need("schemata")
-        stage.make_group("cl-rdt-shared", stage.smaller() + "\n")
-        resource, _, values = stage.smaller().partition(":")
-        turned = ";".join(item.replace("=", "=00") for item in reversed(values.split(";")))
-        request = stage.request(clos_id="cl-rdt-shared", schemata=(f"{resource}:{turned}",))
-        made = stage.create(request)
-        stage.manager.set(made.placement, request)
-
-    def test_no_free_closid_is_an_error_with_the_kernels_words(self, stage: Stage) -> None:
-        for number in range(64):
-            try:
-                stage.files.mkdir(f"{stage.root}/cl-rdt-full-{number}")
-            except OSError:
-                break
-        before = stage.files.children(stage.root)
-        with pytest.raises(KernelError, match="Out of CLOSIDs") as caught:
-            stage.create()
-        assert caught.value.errno == errno.ENOSPC
-        assert stage.files.children(stage.root) == before
-
     @pytest.mark.parametrize("lost", [True, False], ids=["before", "after"])
     def test_create_that_is_killed_at_any_moment_can_be_undone(self, stage: Stage, lost: bool) -> None:
         before = stage.files.children(stage.root)
@@ -202,16 +154,6 @@ class Using:
         (line,) = (line for line in lines if line.startswith(f"{resource}:"))
         now = [int(item.partition("=")[2].strip(), 16) for item in line.partition(":")[2].split(";")]
         assert now == [int(item.partition("=")[2], 16) for item in values.split(";")], f"in force is {line}"
-
-    def test_set_that_is_refused_says_why_in_the_kernels_words(self, stage: Stage) -> None:
-        stage.need("schemata")
-        made = stage.create()
-        before = stage.files.read(f"{made.placement.clos}/schemata")
-        wrong = RdtRequest(made.request.container_id, schemata=(stage.smaller(), "NONE:0=1"))
-        with pytest.raises(KernelError, match="Unknown or unsupported resource name 'NONE'") as caught:
-            stage.manager.set(made.placement, wrong)
-        assert (caught.value.errno, caught.value.where) == (errno.EINVAL, f"{made.placement.clos}/schemata")
-        assert stage.files.read(f"{made.placement.clos}/schemata") == before, "half of it was written"
 
     def test_stats_of_a_group_that_is_gone_are_an_error(self, stage: Stage) -> None:
         stage.need("stats")

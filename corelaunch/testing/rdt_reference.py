@@ -37,6 +37,9 @@ class ReferenceRdtManager(RdtManager):
 
     features = frozenset({"schemata", "monitoring", "stats"})
 
+    #: The kernel rounds bandwidth up; ten per cent is the step of most CPUs.
+    bandwidth_step = 10
+
     def __init__(self, files: ResctrlFiles) -> None:
         self.files = files
 
@@ -56,25 +59,35 @@ class ReferenceRdtManager(RdtManager):
         there = os.path.isdir(placement.clos)
         if there and not request.clos_id:
             raise AlreadyExists("CLOS exists already", where=placement.clos, why="it is not of this container")
-        if there:
-            self._require_same(placement, request)
-        elif request.clos_id and not request.schemata:
+        if not there and request.clos_id and not request.schemata:
             why = "no such group, and no schemata to make it with"
             raise ConfigError("cannot join CLOS", where=placement.clos, why=why)
-        else:
-            self.make("clos", placement.clos, ctx)
+        if not there:
+            try:
+                # A class is whole before anybody may rely on it: only then it is confirmed.
+                self.make("clos", placement.clos, ctx, request.schemata if request.clos_id else ())
+            except AlreadyExists:
+                if not request.clos_id:
+                    raise
+                there = True
+        if there:
+            self.require_same(placement, request)
         if placement.monitoring:
             self.make("monitoring", placement.monitoring, ctx)
 
-    def make(self, kind: str, path: str, ctx: LaunchContext) -> None:
-        """Announce, make and confirm one group."""
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
+        """Announce, make, fill and confirm one group."""
         effect = ctx.intend(kind, path, absent=not os.path.lexists(path), path=path)
+        before = self.status()
         try:
             self.files.mkdir(path)
         except FileExistsError:
             raise AlreadyExists(f"{kind} exists already", where=path) from None
         except OSError as error:
-            raise self.error(f"cannot make {kind}", path, error) from error
+            # mkdir adds to what the status said before.
+            raise self.error(f"cannot make {kind}", path, error, words=self.status().removeprefix(before)) from error
+        if schemata:
+            self.write(f"{path}/schemata", "".join(f"{line}\n" for line in combined(schemata)))
         made = os.stat(path)
         ctx.done(effect, dev=made.st_dev, ino=made.st_ino)
 
@@ -85,8 +98,10 @@ class ReferenceRdtManager(RdtManager):
             self.write(f"{path}/tasks", f"{process.pid}\n")
 
     def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
-        if request.schemata:
-            self.write(f"{placement.clos}/schemata", "".join(f"{line}\n" for line in request.schemata))
+        if request.clos_id:
+            self.require_same(placement, request)
+        elif request.schemata:
+            self.write(f"{placement.clos}/schemata", "".join(f"{line}\n" for line in combined(request.schemata)))
 
     def stats(self, placement: RdtPlacement) -> Mapping[str, Any]:
         path = f"{placement.clos}/schemata"
@@ -102,21 +117,22 @@ class ReferenceRdtManager(RdtManager):
                 found = os.stat(path)
                 if effect.done and (found.st_dev, found.st_ino) != (effect.facts["dev"], effect.facts["ino"]):
                     continue
-                if self._has_strangers(effect, path):
-                    continue
-                self.files.rmdir(path)
+                if not self.stays(placement, effect):
+                    self.files.rmdir(path)
             except OSError as error:
                 if not is_gone(error):
                     raise self.error("cannot remove group", path, error) from error
 
-    def _has_strangers(self, effect: Effect, path: str) -> bool:
-        """Whether others use a group by now: our own processes are dead when it is to go."""
-        return effect.kind == "clos" and bool(self.files.read(f"{path}/tasks").split())
+    def stays(self, placement: RdtPlacement, effect: Effect) -> bool:
+        """A class that is whole belongs to nobody, nor does one that others use before it is."""
+        if effect.kind != "clos" or not placement.extra["shared"]:
+            return False
+        return effect.done or bool(self.files.read(f"{placement.clos}/tasks").split())
 
-    def _require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
+    def require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
         """Refuse a shared group whose schemata mean something else (config-linux.md, IntelRdt)."""
-        now = _meaning(self.files.read(f"{placement.clos}/schemata").splitlines())
-        for key, value in _meaning(request.schemata).items():
+        now = meaning(self.files.read(f"{placement.clos}/schemata").splitlines(), self.bandwidth_step)
+        for key, value in meaning(request.schemata, self.bandwidth_step).items():
             if now.get(key) != value:
                 why = f"the group has {key[0]} {key[1]}={now.get(key)}, asked for is {value}"
                 raise ConfigError("cannot share CLOS", where=placement.clos, why=why)
@@ -126,22 +142,45 @@ class ReferenceRdtManager(RdtManager):
         try:
             self.files.write(path, value)
         except OSError as error:
-            raise self.error("cannot write", path, error, value) from error
+            # Of a group that is gone the kernel says nothing new.
+            words = "" if is_gone(error) and error.errno != errno.ESRCH else self.status()
+            raise self.error("cannot write", path, error, value, words) from error
 
-    def error(self, what: str, path: str, error: OSError, value: str = "") -> KernelError:
-        """The kernel's error with its own words about it."""
-        status = self.files.read(f"{self.files.root()}/info/last_cmd_status").strip().replace("\n", "; ")
-        why = f"{error.strerror}" + (f" for {value.strip()!r}" if value else "") + f": {status}"
-        return KernelError(what, where=path, why=why, errno=error.errno or 0)
+    def status(self) -> str:
+        """The kernel's words about the last command."""
+        return self.files.read(f"{self.files.root()}/info/last_cmd_status")
+
+    def error(self, what: str, path: str, error: OSError, value: str = "", words: str = "") -> KernelError:
+        """The kernel's error, its words about it, and who has the CLOSIDs if there are no more."""
+        why = f"{error.strerror}" + (f" for {value.strip()!r}" if value else "")
+        if words.strip():
+            why += f": {words.strip().replace(chr(10), '; ')}"
+        hint = ""
+        if error.errno == errno.ENOSPC:
+            root = self.files.root()
+            users = [f"{name}: {self.files.read(f'{root}/{name}/tasks').split()}" for name in self.files.children(root)]
+            hint = f"in use by {', '.join(users)}"
+        return KernelError(what, where=path, why=why, hint=hint, errno=error.errno or 0)
 
 
-def _meaning(lines: Sequence[str]) -> dict[tuple[str, str], int]:
-    """(resource, domain) -> value, whatever zeros, blanks and order it is written with."""
+def meaning(lines: Sequence[str], bandwidth_step: int) -> dict[tuple[str, str], int]:
+    """(resource, domain) -> value, whatever zeros, blanks and order it is written with; the last one counts."""
     found = {}
     for line in lines:
         resource, _, values = line.partition(":")
+        bandwidth = resource.strip() == "MB"
         for item in values.split(";"):
             domain, _, value = item.partition("=")
-            number = int(value.strip(), 10 if resource.strip() == "MB" else 16)
-            found[resource.strip(), str(int(domain))] = number
+            number = int(value.strip(), 10 if bandwidth else 16)
+            step = bandwidth_step if bandwidth else 1
+            found[resource.strip(), str(int(domain))] = -(-number // step) * step
     return found
+
+
+def combined(lines: Sequence[str]) -> list[str]:
+    """One line for each resource: in one write the kernel takes a domain only once."""
+    values: dict[str, dict[str, str]] = {}
+    for line in lines:
+        resource, _, rest = line.partition(":")
+        values.setdefault(resource, {}).update(dict(item.split("=") for item in rest.split(";")))
+    return [f"{name}:" + ";".join(f"{domain}={value}" for domain, value in one.items()) for name, one in values.items()]

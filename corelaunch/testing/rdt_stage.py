@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +20,11 @@ from .context import RecordingContext
 from .host import host_lacks, not_claimed
 
 FEATURES = ("schemata", "monitoring", "stats")
+
+#: More groups than any CPU has.
+_MANY = 64
+#: How long the RMID of a group that is gone may take to be free again.
+_LIMBO_SECONDS = 10.0
 
 
 class ResctrlFiles(Protocol):
@@ -125,29 +131,64 @@ class Stage:
     def make_group(self, name: str, schemata: str = "") -> str:
         """Make a group as somebody else would; its path."""
         path = f"{self.root}/{name}"
-        try:
-            self.files.mkdir(path)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
+        if not self._made(path):
             host_lacks("a free CLOSID")
         if schemata:
             self.files.write(f"{path}/schemata", schemata)
         return path
 
+    def fill(self) -> list[str]:
+        """Make groups until no CLOSID is left; their names."""
+        names: list[str] = []
+        while len(names) < _MANY and self._made(f"{self.root}/cl-rdt-full-{len(names)}"):
+            names.append(f"cl-rdt-full-{len(names)}")
+        return names
+
+    def _made(self, path: str) -> bool:
+        """Make a group, after waiting for RMIDs that are in limbo; False: no CLOSID is left."""
+        deadline = time.monotonic() + _LIMBO_SECONDS
+        while True:
+            try:
+                self.files.mkdir(path)
+                return True
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    return False
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
     def line(self) -> str:
         """A schemata line that this host takes: the L3 line of the root group, or that of MB."""
+        return self.line_of("L3", "MB")
+
+    def line_of(self, *resources: str) -> str:
+        """The root group's line of the first of these resources that this host has."""
         lines = [line.strip() for line in self.files.read(f"{self.root}/schemata").splitlines()]
-        for line in sorted(lines):
-            if line.startswith(("L3:", "MB:")):
-                return line
-        host_lacks("an L3 or MB resource")
+        for resource in resources:
+            for line in lines:
+                if line.startswith(f"{resource}:"):
+                    return ";".join(item.replace("= ", "=").strip() for item in line.split(";"))
+        host_lacks(f"the resource {' or '.join(resources)}")
+
+    def meant(self, line: str) -> dict[str, str]:
+        """Domain -> value of a line, as :meth:`in_force` has them."""
+        items = [item.partition("=") for item in line.partition(":")[2].split(";")]
+        return {domain: value.strip().lstrip("0") for domain, _, value in items}
 
     def smaller(self) -> str:
         """Another line of the same resource that asks for less."""
         resource, _, values = self.line().partition(":")
         domains = [item.partition("=")[0] for item in values.split(";")]
         return f"{resource}:" + ";".join(f"{domain}={'3' if resource == 'L3' else '50'}" for domain in domains)
+
+    def in_force(self, group: str, resource: str) -> dict[str, str]:
+        """Domain -> value of a group, without the blanks and zeros in front."""
+        for line in self.files.read(f"{group}/schemata").splitlines():
+            name, _, values = line.strip().partition(":")
+            if name == resource:
+                return {one.partition("=")[0]: one.partition("=")[2].strip().lstrip("0") for one in values.split(";")}
+        return {}
 
     def subject(self) -> Subject:
         """A process; it is killed after the test."""

@@ -23,7 +23,8 @@ from corelaunch.api import (
     RdtRequest,
 )
 
-from .rdt_reference import ReferenceRdtManager
+from .context import RecordingContext
+from .rdt_reference import ReferenceRdtManager, combined, meaning
 
 
 class PlainRdt(ReferenceRdtManager):
@@ -81,22 +82,16 @@ class PretendsMonitoring(PlainRdt):
 class MakesSecretly(ReferenceRdtManager):
     """Announces nothing."""
 
-    def make(self, kind: str, path: str, ctx: LaunchContext) -> None:
-        try:
-            self.files.mkdir(path)
-        except OSError as error:
-            raise self.error(f"cannot make {kind}", path, error) from error
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
+        super().make(kind, path, RecordingContext(), schemata)
 
 
 class NeverConfirms(ReferenceRdtManager):
     """Thinks that an announcement is enough."""
 
-    def make(self, kind: str, path: str, ctx: LaunchContext) -> None:
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
         ctx.intend(kind, path, absent=not os.path.lexists(path), path=path)
-        try:
-            self.files.mkdir(path)
-        except OSError as error:
-            raise self.error(f"cannot make {kind}", path, error) from error
+        super().make(kind, path, RecordingContext(), schemata)
 
 
 class TakesOver(ReferenceRdtManager):
@@ -122,28 +117,30 @@ class OwnsWhatItJoins(ReferenceRdtManager):
             effect = ctx.intend("clos", placement.clos, absent=False, path=placement.clos)
             ctx.done(effect, dev=found.st_dev, ino=found.st_ino)
 
+    def stays(self, placement: RdtPlacement, effect: Effect) -> bool:
+        return effect.absent and super().stays(placement, effect)
+
 
 class MakesEveryClosId(ReferenceRdtManager):
     """Makes a group for a closID that nobody has set up."""
 
     def create(self, placement: RdtPlacement, request: RdtRequest, ctx: LaunchContext) -> None:
-        if request.clos_id and not os.path.isdir(placement.clos):
+        if request.clos_id and not request.schemata and not os.path.isdir(placement.clos):
             self.make("clos", placement.clos, ctx)
-            return
         super().create(placement, request, ctx)
 
 
 class ChangesTheShared(ReferenceRdtManager):
     """Writes its schemata over those of a shared CLOS, as runc does."""
 
-    def _require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
+    def require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
         return
 
 
 class ComparesText(ReferenceRdtManager):
     """Compares schemata as strings."""
 
-    def _require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
+    def require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
         lines = [line.strip() for line in self.files.read(f"{placement.clos}/schemata").splitlines()]
         for line in request.schemata:
             if line not in lines:
@@ -153,8 +150,104 @@ class ComparesText(ReferenceRdtManager):
 class LosesTheKernelsWords(ReferenceRdtManager):
     """Reports "invalid argument" and leaves it at that."""
 
-    def error(self, what: str, path: str, error: OSError, value: str = "") -> KernelError:
+    def error(self, what: str, path: str, error: OSError, value: str = "", words: str = "") -> KernelError:
         return KernelError.of(what, error, where=path)
+
+
+class QuotesTheLastWords(ReferenceRdtManager):
+    """Takes last_cmd_status for what the kernel has to say about its own command, always, as runc does."""
+
+    def error(self, what: str, path: str, error: OSError, value: str = "", words: str = "") -> KernelError:
+        return super().error(what, path, error, value, self.status())
+
+
+class NamesNobody(ReferenceRdtManager):
+    """Says that there is no CLOSID left, and not who has them."""
+
+    def error(self, what: str, path: str, error: OSError, value: str = "", words: str = "") -> KernelError:
+        made = super().error(what, path, error, value, words)
+        made.hint = ""
+        return made
+
+
+class WantsEveryDomain(ReferenceRdtManager):
+    """Compares whole lines, so that a part of the domains is not the same."""
+
+    def require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
+        super().require_same(placement, request)
+        lines = self.files.read(f"{placement.clos}/schemata").splitlines()
+        now, asked = meaning(lines, 1), meaning(request.schemata, 1)
+        if asked and {key for key in now if key[0] in {resource for resource, _ in asked}} != set(asked):
+            raise ConfigError("cannot share CLOS", where=placement.clos, why="it has more domains")
+
+
+class DoesNotRound(ReferenceRdtManager):
+    """Compares bandwidth with what was asked for, and not with what the kernel makes of it."""
+
+    bandwidth_step = 1
+
+
+class WritesTheRoot(ReferenceRdtManager):
+    """Takes the root group for one of its own."""
+
+    def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
+        super().set(placement, request.replace(clos_id=""))
+
+    def require_same(self, placement: RdtPlacement, request: RdtRequest) -> None:
+        if request.clos_id != "/":
+            super().require_same(placement, request)
+
+
+class RemovesTheClass(ReferenceRdtManager):
+    """Removes the CLOS of a closID with the container that made it, if nobody uses it just then."""
+
+    def stays(self, placement: RdtPlacement, effect: Effect) -> bool:
+        return super().stays(placement, effect.replace(done=False))
+
+
+class SparesTheUsed(ReferenceRdtManager):
+    """Leaves a CLOS of its own that somebody has put a process into."""
+
+    def stays(self, placement: RdtPlacement, effect: Effect) -> bool:
+        used = effect.kind == "clos" and bool(self.files.read(f"{placement.clos}/tasks").split())
+        return used or super().stays(placement, effect)
+
+
+class SetsLater(ReferenceRdtManager):
+    """Makes the CLOS of a closID first, confirms it, and sets its schemata when the launch has come so far."""
+
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
+        super().make(kind, path, ctx)
+        if schemata:
+            self.write(f"{path}/schemata", "".join(f"{line}\n" for line in schemata))
+
+
+class LosesTheRace(ReferenceRdtManager):
+    """Fails if the closID is made by somebody else between the look and the mkdir."""
+
+    def create(self, placement: RdtPlacement, request: RdtRequest, ctx: LaunchContext) -> None:
+        if request.clos_id and request.schemata and not os.path.isdir(placement.clos):
+            self.make("clos", placement.clos, ctx, request.schemata)
+        super().create(placement, request, ctx)
+
+
+class WritesTwice(ReferenceRdtManager):
+    """Writes all lines as they come."""
+
+    def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
+        if request.clos_id:
+            super().set(placement, request)
+        elif request.schemata:
+            self.write(f"{placement.clos}/schemata", "".join(f"{line}\n" for line in request.schemata))
+
+
+class MakesAgain(ReferenceRdtManager):
+    """Puts right what somebody has removed."""
+
+    def add_process(self, placement: RdtPlacement, process: ProcessHandle) -> None:
+        if not os.path.isdir(placement.clos):
+            self.files.mkdir(placement.clos)
+        super().add_process(placement, process)
 
 
 class ForgetsTheMonitor(ReferenceRdtManager):
@@ -176,8 +269,9 @@ class WritesLineByLine(ReferenceRdtManager):
     """Writes each line by itself, so that a refusal leaves half of them."""
 
     def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
-        for line in request.schemata:
-            self.write(f"{placement.clos}/schemata", f"{line}\n")
+        for line in combined(request.schemata):
+            if not request.clos_id:
+                self.write(f"{placement.clos}/schemata", f"{line}\n")
 
 
 class SwallowsErrors(ReferenceRdtManager):
@@ -204,8 +298,8 @@ class RemembersInMemory(ReferenceRdtManager):
         super().__init__(files)
         self.made: set[str] = set()
 
-    def make(self, kind: str, path: str, ctx: LaunchContext) -> None:
-        super().make(kind, path, ctx)
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
+        super().make(kind, path, ctx, schemata)
         self.made.add(path)
 
     def destroy(self, placement: RdtPlacement, effects: Sequence[Effect]) -> None:
@@ -224,7 +318,7 @@ class DestroysByPlacement(ReferenceRdtManager):
 class DestroysUsed(ReferenceRdtManager):
     """Does not look whether others have joined."""
 
-    def _has_strangers(self, effect: Effect, path: str) -> bool:
+    def stays(self, placement: RdtPlacement, effect: Effect) -> bool:
         return False
 
 
@@ -241,6 +335,6 @@ class FailsWhenGone(ReferenceRdtManager):
 class LeaksDescriptors(ReferenceRdtManager):
     """Keeps the group open."""
 
-    def make(self, kind: str, path: str, ctx: LaunchContext) -> None:
-        super().make(kind, path, ctx)
+    def make(self, kind: str, path: str, ctx: LaunchContext, schemata: Sequence[str] = ()) -> None:
+        super().make(kind, path, ctx, schemata)
         os.open(path, os.O_RDONLY | os.O_DIRECTORY)

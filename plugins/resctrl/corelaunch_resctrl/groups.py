@@ -38,8 +38,14 @@ def create(root: str, placement: RdtPlacement, request: RdtRequest, ctx: LaunchC
         DeadlineExceeded: somebody holds the lock.
     """
     with Lock(root, ctx.deadline) as lock:
-        made = _join(root, placement, request)
-        effects = [] if made else [_make(root, placement.clos, "clos", request, ctx, lock)]
+        effects = []
+        if not _join(root, placement, request):
+            try:
+                effects.append(_make(root, placement.clos, "clos", request, ctx, lock))
+            except AlreadyExists:
+                # Made this moment, by somebody who does not know the lock, or while we waited for an RMID.
+                if not _join(root, placement, request):
+                    raise
         if effects and request.clos_id and request.schemata:
             write_schemata(root, placement, request)
         if placement.monitoring:
