@@ -190,3 +190,6 @@ EVERYTHING = Machine(
     ),
     closids=16,
 )
+
+#: More monitoring groups than anybody wants to look through.
+MANY = Machine((Bandwidth(), Cache("L3")), rmids=4096)

@@ -118,7 +118,9 @@ def _value_check(mounted: mount.Mounted, resource: str) -> Callable[[str], tuple
         gaps = sparse == "1" if sparse else least == 0
         return lambda text: _mask_fault(text, int(full, 16), least, gaps=gaps)
     if kind == 10:
-        minimum = 0 if "mba_MBps" in mounted.options else int(files.value(f"{info}/min_bandwidth") or 0)
+        # The software controller is of MB alone, and takes any number.
+        free = resource == "MB" and "mba_MBps" in mounted.options
+        minimum = 0 if free else int(files.value(f"{info}/min_bandwidth") or 0)
         return lambda text: _bandwidth_fault(text, minimum)
     return lambda text: None
 
