@@ -22,12 +22,11 @@ cd /tmp && exec {CHECKOUT}/.venv/bin/python -m pytest -q -p no:cacheprovider -p 
     -p corelaunch.testing.pytest_plugin --corelaunch-host=require --corelaunch-contract cgroup_manager:cgroupfs
 """
 
-
 #: Tests that the hybrid development host skips.
 ON_PURE_V2 = ("tests/host/test_cgroup_v2.py", "tests/host/test_reboot.py", "plugins/cgroupfs/tests/test_devices_v2.py")
 
 LAUNCHES = f"""
-export PYTHONPATH={CHECKOUT}:{CHECKOUT}/plugins/cgroupfs
+export PYTHONPATH={CHECKOUT}:{CHECKOUT}/plugins/cgroupfs HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 cd {CHECKOUT} && exec .venv/bin/python -m pytest -q -p no:cacheprovider -o addopts=--import-mode=importlib \
     --confcutdir=tests/host -rs {" ".join(ON_PURE_V2)}
 """
@@ -40,8 +39,9 @@ def test_what_a_config_limits_is_limited_on_cgroup_v2_and_nothing_is_left() -> N
     assert "skipped" not in seen.stdout, seen.stdout
 
 
-def test_cgroupfs_keeps_every_promise_on_cgroup_v2_and_claims_all_but_self_join() -> None:
-    vm = [str(CHECKOUT / "script/vm"), "--no-systemd", "sh", "-c", CONTRACT]
+@pytest.mark.parametrize("options", [["--no-systemd"], []], ids=["without systemd", "with systemd"])
+def test_cgroupfs_keeps_every_promise_on_cgroup_v2_and_claims_all_but_self_join(options: list[str]) -> None:
+    vm = [str(CHECKOUT / "script/vm"), *options, "sh", "-c", CONTRACT]
     seen = subprocess.run(vm, capture_output=True, text=True, timeout=1400, check=False)
     assert seen.returncode == 0, seen.stdout + seen.stderr
     assert "broken: 0" in seen.stdout

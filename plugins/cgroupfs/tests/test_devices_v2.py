@@ -16,7 +16,7 @@ import pytest
 from corelaunch_cgroupfs import devices_v2
 from corelaunch_cgroupfs.device_rules import ALWAYS_ALLOWED, parse
 from corelaunch_cgroupfs.devices_v2 import allows_everything, assemble, write_devices
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corelaunch.api import KernelError, Unsupported, cgroup_hierarchies
@@ -244,6 +244,7 @@ class TestInTheKernel:
             os.close(theirs)
             os.rmdir(inside)
 
+    @settings(deadline=None, max_examples=50)
     @given(rules=RULES)
     def test_the_verifier_takes_every_list(self, rules: list[Rule]) -> None:
         os.close(bpf.load_device_program("cl_devices", assemble(rules)))
