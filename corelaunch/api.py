@@ -456,7 +456,8 @@ class CgroupManager(Backend):
     ``limits`` (set_resources), ``freeze`` (freeze, thaw, frozen), ``stats`` (stats),
     ``oom`` (oom_kill_count), ``kill`` (kill: every process at once), ``devices`` (device rules in resources),
     ``update`` (update_resources: all limits of a running container, or none), ``self-join`` (open_join_files),
-    ``adopt`` (adopt),
+    ``adopt`` (adopt), and on cgroup v2 ``unified`` (unified in resources), ``pressure`` (pressure in stats) and
+    ``delegate`` (owner_uid of a request),
     ``plain-directories`` (the directories that ``create`` has made by ``LaunchContext.directory`` are all that is to be
     removed once no process and no cgroup is in them: core may do that itself, and ``destroy`` is called for the rest).
     Contract suite: ``corelaunch.testing.CgroupManagerContract``.

@@ -19,14 +19,31 @@ import pytest
 from corelaunch.api import CgroupManager
 
 from .cgroup_kernel import KernelCgroups
+from .cgroup_promises_devices import Devices
 from .cgroup_promises_down import ComingDown
 from .cgroup_promises_features import Limiting, Measuring, Unclaimed
 from .cgroup_promises_running import Freezing, Joining, Killing
 from .cgroup_promises_up import Creating, Placing
+from .cgroup_promises_v2 import Delegating, Nesting, Pressure, Unified
 from .cgroup_stage import CgroupFiles, Stage
 
 
-class CgroupManagerContract(Placing, Creating, Joining, Freezing, Killing, Limiting, Measuring, Unclaimed, ComingDown):
+class CgroupManagerContract(
+    Placing,
+    Creating,
+    Delegating,
+    Joining,
+    Freezing,
+    Killing,
+    Nesting,
+    Limiting,
+    Devices,
+    Unified,
+    Measuring,
+    Pressure,
+    Unclaimed,
+    ComingDown,
+):
     """Promises of ``corelaunch.api.CgroupManager``. Fixtures: ``manager`` must be overridden, ``cgroup_files`` may."""
 
     @pytest.fixture

@@ -91,12 +91,12 @@ class Stage:
                 path = os.path.dirname(path)
         return placement
 
-    def create(self, number: int = 0, ctx: RecordingContext | None = None) -> Made:
+    def create(self, number: int = 0, ctx: RecordingContext | None = None, owner_uid: int = -1) -> Made:
         """Place and create; skip if the user of the tests may not make cgroups here."""
         ctx = ctx or RecordingContext(self.request(number).container_id)
         placement = self.place(number)
         first = self.subject() if self.manager.needs_process else None
-        made = Made(self.request(number), placement, ctx, first)
+        made = Made(self.request(number).replace(owner_uid=owner_uid), placement, ctx, first)
         try:
             self.manager.create(placement, made.request, first.handle if first else None, ctx)
         except KernelError as error:

@@ -30,11 +30,12 @@ class CgroupfsManager(CgroupManager):
     def features(self) -> frozenset[str]:  # type: ignore[override]
         """What the hierarchies of this host allow; looked up once."""
         if not self._features:
-            # Nobody has to join the cgroup of v2 that it was born in, and device programs are for the first root.
             if any(hierarchy.version == 1 for hierarchy in cgroup_hierarchies()):
                 more = {"devices", "self-join"}
-            else:
-                more = {"devices"} if os.geteuid() == 0 and not in_user_namespace() else set()
+            else:  # nobody has to join the cgroup of v2 that it was born in
+                more = {"unified"} | ({"pressure"} if os.path.exists("/proc/pressure") else set())
+                if os.geteuid() == 0 and not in_user_namespace():
+                    more |= {"devices", "delegate"}
             self._features = frozenset({*_EVERYWHERE, *more})
         return self._features
 

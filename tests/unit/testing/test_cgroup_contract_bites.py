@@ -95,6 +95,7 @@ WRONG: Mapping[type[ReferenceCgroupManager], tuple[str, set[str], str]] = {
             "an_update_that_fails_leaves_the_limits_as_they_were",
             "an_unclaimed_operation_is_refused[devices]",
             "an_unclaimed_operation_is_refused[rdma]",
+            "an_unclaimed_operation_is_refused[unified]",
         },
         "DID NOT RAISE",
     ),
