@@ -12,8 +12,8 @@ from corelaunch.api import AlreadyExists, ConfigError
 from .cgroup_stage import Stage
 from .context import Killed, RecordingContext, names_of
 
-_WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories adopt rdma unified pressure"
-FEATURES = frozenset(f"{_WORDS} delegate cgroup-v1 cgroup-v2 systemd systemd-user".split())
+_WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories adopt rdma unified"
+FEATURES = frozenset(f"{_WORDS} pressure delegate cgroup-v1 cgroup-v2 systemd systemd-user".split())
 
 
 class Placing:

@@ -5,9 +5,11 @@ The development host is hybrid; tests/vm runs this module in the guest.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -403,6 +405,54 @@ class TestCgroupsInside:
         container.start()
         container.wait(10)
         container.delete()
+
+
+#: In a container: go into a cgroup below the container's own, and launch another container beside it.
+NESTED = """
+import os, sys
+from corelaunch.runtime import Runtime
+os.mkdir("/sys/fs/cgroup/init")
+with open("/sys/fs/cgroup/init/cgroup.procs", "w") as procs:
+    procs.write("0")
+runtime = Runtime(sys.argv[1])
+status = runtime.run("inner", sys.argv[2])
+print("inner", status, runtime.root.ids(), sorted(os.listdir("/sys/fs/cgroup")).count("box"), flush=True)
+"""
+
+
+#: What launching takes, and what the inner container is given.
+PRIVILEGED = """
+SYS_ADMIN SYS_CHROOT SYS_PTRACE SYS_RESOURCE NET_ADMIN SETUID SETGID SETPCAP DAC_OVERRIDE FOWNER CHOWN MKNOD KILL
+AUDIT_WRITE NET_BIND_SERVICE
+"""
+
+
+class TestNested:
+    def test_a_container_launches_containers_with_limits_of_their_own(
+        self, runtime: Runtime, bundle: Bundle, output: Any, tmp_path: Path
+    ) -> None:
+        lines = [
+            "cat /proc/self/cgroup /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max",
+            "head -c1 /dev/zero >/dev/null && echo zero",
+        ]
+        limits = {"pids": {"limit": 7}, "memory": {"limit": 32 * MIB}}
+        inner = bundle(*shell(*lines), change=limited("/box", limits))
+
+        def change(config: dict[str, Any]) -> None:
+            own_cgroups(config)
+            config["process"]["env"] += [f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", "PYTHONDONTWRITEBYTECODE=1"]
+            config["process"]["noNewPrivileges"] = False
+            every = [f"CAP_{name}" for name in PRIVILEGED.split()]
+            config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), every)
+            for masks in ("maskedPaths", "readonlyPaths"):  # a fresh proc may not show more than ours does
+                config["linux"][masks] = []
+
+        outer = bundle(sys.executable, "-c", NESTED, str(tmp_path / "inner-state"), str(inner), change=change)
+        config = json.loads((outer / "config.json").read_text())
+        config["root"] = {"path": "/", "readonly": False}
+        (outer / "config.json").write_text(json.dumps(config))
+        status, text = run(runtime, outer, output)
+        assert text.splitlines() == ["0::/", "7", str(32 * MIB), "zero", "inner 0 [] 0"] and status == 0, text
 
 
 class TestDelegation:

@@ -39,7 +39,8 @@ _V2 = {
     "io.weight": ("IOWeight", 1),
 }
 _CPUSETS_V2 = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
-_OTHERS_V2 = ("cpu.max", "cpu.idle")
+#: memory.oom.group: systemd writes it by OOMPolicy, which a scope has only since 253.
+_OTHERS_V2 = ("cpu.max", "cpu.idle", "memory.oom.group")
 
 _DEVICES = "devices.list"
 
