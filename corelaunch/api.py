@@ -407,7 +407,10 @@ class LaunchContext:
         raise NotImplementedError
 
     def done(self, effect: Effect, **facts: Any) -> Effect:
-        """Confirm an announced resource, with the facts that identify it (dev, ino, ifindex, …)."""
+        """Confirm an announced resource, with the facts that identify it (dev, ino, ifindex, …).
+
+        Of ``paths`` they are ``directories``: path -> [device, inode]. Nobody in them is killed once they are others.
+        """
         raise NotImplementedError
 
     def withdraw(self, effect: Effect) -> None:

@@ -137,14 +137,31 @@ def _kill_frozen(book: Book, backends: list[Placed], errors: list[Exception]) ->
 
 
 def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:
-    """The cgroup without the directories that were placed and never made: a stranger may have made them since."""
+    """The cgroup without the directories that were never made, or are gone: a stranger's may be there since."""
     placement: CgroupPlacement = backend.placement
-    effects = book.ledger.effects(backend.owner)
-    ours = {path for effect in effects for path in (effect.args.get("paths") or [effect.args.get("path")])}
-    if not ours.intersection(placement.paths.values()):
+    made = [directory for effect in book.ledger.effects(backend.owner) for directory in _directories(effect)]
+    if not {path for path, _ in made}.intersection(placement.paths.values()):
         return placement  # a manager that announces something else than directories
+    ours = {path for path, identity in made if not identity or identity == _identity(path)}
     paths = {controller: path for controller, path in placement.paths.items() if path in ours}
     return CgroupPlacement(paths, placement.extra)
+
+
+def _directories(effect: Effect) -> list[tuple[str, list[int]]]:
+    """Directories that an effect comes with, each with device and inode; [] if they are not known."""
+    facts, path = effect.facts, effect.args.get("path", "")
+    if "paths" in effect.args:
+        known = facts.get("directories") or {}
+        return [(each, list(known.get(each, ()))) for each in effect.args["paths"]]
+    return [(path, [facts["dev"], facts["ino"]] if {"dev", "ino"} <= set(facts) else [])] if path else []
+
+
+def _identity(path: str) -> list[int]:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return []
+    return [found.st_dev, found.st_ino]
 
 
 def kill_process(process: OurProcess) -> None:

@@ -36,8 +36,8 @@ _BUS_PATH = "/org/freedesktop/DBus"
 
 _CHUNK = 65536
 
-#: systemd joins the bus a little after the bus is up.
-_NO_OWNER = f"{_BUS}.Error.NameHasNoOwner"
+#: systemd is not on the bus: it joins a little after the bus is up, and leaves it to be executed anew.
+_LEFT = tuple(f"{_BUS}.Error.{name}" for name in ("NameHasNoOwner", "ServiceUnknown", "NoReply", "Disconnected"))
 
 
 #: How long systemd may refuse connections while it executes itself anew (systemctl daemon-reexec).
@@ -100,7 +100,7 @@ def connect(manager: str, deadline: float) -> Connection:
                 again = again or error.errno == ECONNREFUSED
             except (BusError, Disconnected) as error:
                 tried.append(f"{path}: {error.line()}")
-                again = again or isinstance(error, Disconnected) or error.name == _NO_OWNER
+                again = again or isinstance(error, Disconnected)
         if not again or time.monotonic() > patience:
             raise _unreachable(manager, tried)
         time.sleep(0.02)
@@ -233,6 +233,8 @@ class Connection:
 
     def _answer(self, serial: int, member: str) -> tuple[Any, ...]:
         reply = self._take(lambda message: message.reply_to == serial and message.kind in ("reply", "error"), member)
+        if reply.name in _LEFT and reply.kind == "error":
+            raise Disconnected("systemd left the bus", where=self.path, why=member)
         if reply.kind == "error":
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise BusError(member, reply.name, text)

@@ -12,8 +12,10 @@ from .names import object_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
     #: Name, and the value with its D-Bus signature.
     Property = tuple[str, tuple[str, Any]]
@@ -91,7 +93,8 @@ class Systemd:
         Raises:
             Unsupported: it is too old.
         """
-        text, group = self._connection.get(bus.MANAGER_PATH, f"{MANAGER}.Version", f"{MANAGER}.ControlGroup")
+        names = (f"{MANAGER}.Version", f"{MANAGER}.ControlGroup")
+        text, group = self._persist(lambda: self._connection.get(bus.MANAGER_PATH, *names))
         version = version_number(text)
         if version < OLDEST:
             raise Unsupported(
@@ -103,11 +106,15 @@ class Systemd:
 
     def find(self, unit: str) -> Unit | None:
         """A unit that systemd knows, None if it knows none of that name."""
-        try:
+        names = [f"{_UNIT}.{name}" for name in ("ActiveState", "Description", "InvocationID")]
+
+        def look() -> Unit:
             # Not by its object's path alone: asking that would load the unit, and it would be there then.
             (path,) = self._connection.call(MANAGER, "GetUnit", "s", unit)
-            names = (f"{_UNIT}.{name}" for name in ("ActiveState", "Description", "InvocationID"))
             return Unit(*self._connection.get(path, *names))
+
+        try:
+            return self._persist(look)
         except BusError as error:
             if error.name in _NO_UNIT:
                 return None
@@ -135,26 +142,20 @@ class Systemd:
     def stop(self, unit: str) -> None:
         """Stop a unit and wait until it is down; one that is not there is down."""
         self._listen()
-        for _ in range(2):
-            try:
-                (job,) = self._connection.call(MANAGER, "StopUnit", "ss", unit, "replace")
-            except BusError as error:
-                if error.name in _NO_UNIT:
-                    return
-                raise
-            except Disconnected:
-                self.reconnect()
-                continue
-            result = self.wait(job)
-            if result in ("done", "gone"):
+        try:
+            (job,) = self._persist(lambda: self._connection.call(MANAGER, "StopUnit", "ss", unit, "replace"))
+        except BusError as error:
+            if error.name in _NO_UNIT:
                 return
+            raise
+        result = self.wait(job)
+        if result not in ("done", "gone"):
             raise CorelaunchError("cannot stop unit", where=unit, why=f"systemd's job ended with {result!r}")
-        raise CorelaunchError("cannot stop unit", where=unit, why="systemd hung up")
 
     def reset_failed(self, unit: str) -> None:
         """Let systemd forget that a unit has failed; one that it does not know is forgotten."""
         try:
-            self._connection.call(MANAGER, "ResetFailedUnit", "s", unit)
+            self._persist(lambda: self._connection.call(MANAGER, "ResetFailedUnit", "s", unit))
         except BusError as error:
             if error.name not in _NO_UNIT:
                 raise
@@ -165,17 +166,19 @@ class Systemd:
         Raises:
             BusError: one is refused; none is changed then (systemd checks all of them first).
         """
-        self._connection.call(MANAGER, "SetUnitProperties", "sba(sv)", unit, True, list(properties))
+        arguments = (unit, True, list(properties))
+        self._persist(lambda: self._connection.call(MANAGER, "SetUnitProperties", "sba(sv)", *arguments))
         # The answer comes before systemd writes to the cgroup, which it does before it takes the next message.
-        self._connection.get(bus.MANAGER_PATH, f"{MANAGER}.Version")
+        self._persist(lambda: self._connection.get(bus.MANAGER_PATH, f"{MANAGER}.Version"))
 
     def attach(self, unit: str, pid: int) -> None:
         """Move a process of the caller's into a unit."""
-        self._connection.call(MANAGER, "AttachProcessesToUnit", "ssau", unit, "", [pid])
+        self._persist(lambda: self._connection.call(MANAGER, "AttachProcessesToUnit", "ssau", unit, "", [pid]))
 
     def properties(self, unit: str, *names: str) -> list[Any]:
         """Properties of a unit that is there; each with its interface, as ``Scope.ControlGroup``."""
-        return self._connection.get(object_path(unit), *(f"{SYSTEMD}.{name}" for name in names))
+        wanted = [f"{SYSTEMD}.{name}" for name in names]
+        return self._persist(lambda: self._connection.get(object_path(unit), *wanted))
 
     def wait(self, job: str) -> str:
         """Wait for a job: "done", or why not; "gone" if it ended and nobody told us how."""
@@ -194,6 +197,14 @@ class Systemd:
                 self._connection.get(job, f"{SYSTEMD}.Job.State")
             except BusError:
                 ended = True
+            except Disconnected:
+                self.reconnect()
+
+    def _persist(self, ask: Callable[[], T]) -> T:
+        """Ask what may be asked twice, again if systemd hangs up (it is executed anew), as long as there is time."""
+        while True:
+            try:
+                return ask()
             except Disconnected:
                 self.reconnect()
 

@@ -32,6 +32,8 @@ KIND = "unit"
 #: CGROUP_MASK_V1); in the others the manager of the files does.
 _OF_SYSTEMD = ("", "name=systemd", "cpu", "cpuacct", "blkio", "memory", "devices", "pids")
 
+_NO_ACCESS = "org.freedesktop.DBus.Error.AccessDenied"
+
 #: How long systemd may take to forget a unit that has ended.
 _FORGETTING = 2.0
 
@@ -121,10 +123,13 @@ def _start(systemd: Systemd, unit: str, wanted: Sequence[Property], word: str) -
 
 
 def _refused(unit: str, wanted: Iterable[Property], error: BusError) -> CorelaunchError:
-    for name, _ in wanted:
-        if name in error.text:
-            where = f"annotations.{properties.PREFIX}{name}"
-            return ConfigError("systemd does not take this property", where=where, why=error.text)
+    asked = [name for name, _ in wanted]
+    # It names the property, unless its value is of the wrong type.
+    named = [name for name in asked if name in error.text] or asked
+    if named and error.name != _NO_ACCESS:
+        where = " or ".join(f"annotations.{properties.PREFIX}{name}" for name in named)
+        hint = "is it of the type that systemd wants? busctl introspect shows it"
+        return ConfigError("systemd does not take this property", where=where, why=error.text, hint=hint)
     return CorelaunchError("systemd does not make the unit", where=unit, why=f"{error.text} ({error.name})")
 
 
