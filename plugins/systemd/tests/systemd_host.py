@@ -100,6 +100,7 @@ class Host:
         """Remove what the test has left."""
         for id in self._containers:
             subprocess.run(self.command("delete", "--force", id), capture_output=True, check=False)
+        systemctl("kill", "--signal=KILL", f"*{self.name}*")
         systemctl("stop", f"*{self.name}*", SLICE)
         systemctl("reset-failed", f"*{self.name}*")
         for path in sorted(glob(f"/sys/fs/cgroup/*/{SLICE}"), key=len, reverse=True):
