@@ -12,6 +12,7 @@ import os
 from corelaunch.api import CorelaunchError, KernelError
 
 from .mirror import Mirror
+from .parts import USER
 from .systemd import Systemd
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ def set_resources(
     Raises:
         CorelaunchError: the kernel, or systemd, refuses one.
     """
+    _check(placement, resources)
     mirror = Mirror(placement.paths)
     files.set_resources(files_placement, resources)
     _tell(placement, files_placement, resources, files, mirror)
@@ -43,6 +45,7 @@ def update_resources(
     Raises:
         CorelaunchError: the kernel, or systemd, refuses one; all are as they were, or ``hint`` says which are not.
     """
+    _check(placement, resources)
     mirror = Mirror(placement.paths)
     files.update_resources(files_placement, resources)
     try:
@@ -52,6 +55,13 @@ def update_resources(
         if refused:
             error.hint = f"not set back: {', '.join(refused)}"
         raise
+
+
+def _check(placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
+    if placement.extra["manager"] == USER and set(placement.paths) != {""}:
+        from .placing import refuse_limits
+
+        refuse_limits(resources)
 
 
 def _tell(

@@ -89,7 +89,17 @@ def _place_for_user(
     if set(placed.paths) == {""}:
         # Checked for v2; a controller that is not delegated is found missing when its limit is set.
         return placed.paths, files.place(request.replace(path=inner, mode="required"))
-    for section, content in request.resources.items():
+    refuse_limits(request.resources)
+    return {name: path for name, path in placed.paths.items() if name in _OF_USERS}, placed
+
+
+def refuse_limits(resources: Mapping[str, Any]) -> None:
+    """Refuse all that is asked of a user's unit on a host with v1 hierarchies.
+
+    Raises:
+        Unsupported: something is asked.
+    """
+    for section, content in resources.items():
         if isinstance(content, dict):
             content = [key for key, value in content.items() if value not in _UNSET]
         if content not in _UNSET:
@@ -99,4 +109,3 @@ def _place_for_user(
                 why="a user's systemd is given no controllers of cgroup v1",
                 hint="boot with systemd.unified_cgroup_hierarchy=1, or run it as root",
             )
-    return {name: path for name, path in placed.paths.items() if name in _OF_USERS}, placed
