@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+import own_cgroups
 
 from corelaunch.bootstrap.parent_process import ParentProcess
 from corelaunch.bootstrap.stdio import ProcessIO
@@ -258,6 +262,7 @@ def test_gc_finishes_what_a_killed_runtime_began(runtime: Runtime, bundle: Bundl
     keeper.delete(force=True)
 
 
+@pytest.mark.skipif(not own_cgroups.has_v2(), reason="this host lacks cgroup v2")
 def test_exec_follows_an_init_that_was_moved_to_another_cgroup(runtime: Runtime, bundle: Bundle) -> None:
     container = runtime.create("cl-lead-moved", str(bundle("sleep", "60")))
     container.start()
@@ -272,7 +277,7 @@ def test_exec_follows_an_init_that_was_moved_to_another_cgroup(runtime: Runtime,
         process = container.exec(
             {"args": ["sleep", "60"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
         )
-        assert procfs.cgroups_of(process.pid)[""] == "/cl-lead-elsewhere"
+        assert str(process.pid) in (elsewhere / "cgroup.procs").read_text().split()
         container.delete(force=True)
         assert process.wait(10) in (-1, 137)
     finally:

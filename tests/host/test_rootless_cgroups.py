@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+import own_cgroups
 import residue
 from cli_host import Bundles, Cli, corelaunch_path
 from rootless_host import MARK, User, UserCli, ranges
@@ -66,10 +67,9 @@ def limited(path: str = f"{DELEGATED}/box", **resources: Any) -> Any:
     return change
 
 
-def own_cgroups(cli: UserCli, one: str) -> dict[str, str]:
+def cgroups_of(cli: UserCli, one: str) -> dict[str, str]:
     """Controllers -> cgroup of the container's init."""
-    text = Path(f"/proc/{cli.state(one)['pid']}/cgroup").read_text()
-    return {line.split(":")[1]: line.split(":", 2)[2] for line in text.splitlines()}
+    return own_cgroups.paths(Path(f"/proc/{cli.state(one)['pid']}/cgroup").read_text())
 
 
 def test_without_a_delegated_cgroup_there_is_none_and_state_and_plan_say_so(
@@ -82,7 +82,7 @@ def test_without_a_delegated_cgroup_there_is_none_and_state_and_plan_say_so(
     user_cli.ok("run", "--detach", "--bundle", where, one)
     assert user_cli.state(one)["cgroupMode"] == "off"
     assert not [path for path in residue.cgroup_directories() if MARK in path]
-    assert own_cgroups(user_cli, one) == {
+    assert cgroups_of(user_cli, one) == {
         line.split(":")[1]: line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()
     }
 
@@ -100,7 +100,7 @@ def test_limits_work_in_a_delegated_cgroup(user_cli: UserCli, user_bundle: Any, 
             box = f"{DELEGATED}/box"
             assert Path(f"{root}/memory{box}/memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
             assert Path(f"{root}/pids{box}/pids.max").read_text() == "20\n"
-            assert own_cgroups(user_cli, one)["memory"] == box
+            assert cgroups_of(user_cli, one)["memory"] == box
         user_cli.ok("exec", "--detach", one, *SLEEP)
         pids = [int(pid) for pid in Path(f"{root}/pids{DELEGATED}/box/cgroup.procs").read_text().split()]
         assert len(pids) == 2
@@ -128,7 +128,7 @@ def test_subordinate_ids_are_limited_too(user_cli: UserCli, user_bundle: Any, us
     with delegation(user):
         one = user_cli.new_id()
         user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=change), one)
-        assert own_cgroups(user_cli, one)["pids"] == f"{DELEGATED}/box"
+        assert cgroups_of(user_cli, one)["pids"] == f"{DELEGATED}/box"
         assert user_cli.ok("exec", one, "grep", "pids", "/proc/self/cgroup").endswith(f":{DELEGATED}/box\n")
         user_cli.ok("delete", "--force", one)
 
@@ -140,7 +140,7 @@ def test_a_controller_that_is_not_delegated_is_left_out_unless_something_is_aske
         one = user_cli.new_id()
         user_cli.ok("run", "--detach", "--bundle", user_bundle(*SLEEP, change=limited(pids={"limit": 9})), one)
         assert user_cli.state(one)["cgroupMode"] == "best-effort"
-        found = own_cgroups(user_cli, one)
+        found = cgroups_of(user_cli, one)
         assert {name for name, path in found.items() if path.endswith("/box")} == {"pids", "freezer"}
         user_cli.ok("delete", "--force", one)
         outcome = user_cli(
@@ -158,7 +158,7 @@ def test_without_a_path_the_cgroup_is_below_the_callers_own(user_cli: UserCli, u
         words = " ".join(user_cli.words("run", "--detach", "--bundle", user_bundle(*SLEEP), one))
         join = "; ".join(f"echo $$ > {mountpoint}{DELEGATED}/cgroup.procs" for _, mountpoint in hierarchies())
         subprocess.run(["sh", "-c", f"{join}; {words} </dev/null >/dev/null"], check=True, timeout=30)
-        assert set(own_cgroups(user_cli, one).values()) == {f"{DELEGATED}/{one}"}
+        assert set(cgroups_of(user_cli, one).values()) == {f"{DELEGATED}/{one}"}
         user_cli.ok("delete", "--force", one)
 
 
