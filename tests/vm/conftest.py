@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -19,3 +20,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="not asked for: script/test --real, or -m real"))
         elif item.get_closest_marker("vm") and not (bounded or everything):
             item.add_marker(pytest.mark.skip(reason="not asked for: script/test --vm or --real, CI=true, or -m vm"))
+
+
+_REPORTS = pytest.StashKey[list[tuple[str, Any]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_REPORTS] = []
+
+
+@pytest.fixture
+def guest_reports(pytestconfig: pytest.Config) -> list[tuple[str, Any]]:
+    """What ran in guests, to be told at the end."""
+    return pytestconfig.stash[_REPORTS]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.stash[_REPORTS]:
+        terminalreporter.section("in guests")
+        for name, report in config.stash[_REPORTS]:
+            terminalreporter.write_line(f"{name}: {report}")

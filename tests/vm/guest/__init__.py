@@ -5,7 +5,8 @@
     result = run(Mode(cgroup="hybrid"), "cat /proc/self/cgroup", checkout=CHECKOUT, timeout=60)
 
 Imports go one way: ``machine`` (a run) -> ``template`` (a frozen guest) -> ``qemu`` and ``image`` -> ``debian``,
-``rdt_kernel``, ``vmlinux``; ``cache`` and ``keeper`` are below them all.
+``rdt_kernel``, ``vmlinux``; ``cache`` and ``keeper`` are below them all. ``bytecode`` stands beside
+them: what makes Python fast there.
 """
 
 from .machine import GuestError, Result, run

@@ -50,6 +50,7 @@ def run(
     checkout: Path,
     timeout: float,
     job: Path | None = None,
+    layer: Path | None = None,
     streams: tuple[BinaryIO, BinaryIO] | None = None,
     rebuild: bool = False,
 ) -> Result:
@@ -59,6 +60,7 @@ def run(
         mode: which guest.
         timeout: seconds after which the run is ended; making image and template does not count.
         job: directory that is /job in the guest, read-write; otherwise an empty one, gone afterwards.
+        layer: directory of the host that the guest sees laid over the checkout; see bytecode.
         streams: where stdout and stderr are copied to while they come.
         rebuild: make the image anew.
 
@@ -76,6 +78,7 @@ def run(
         control.mkdir()
         (control / "run").write_text(script)
         (control / "checkout").write_text(f"{checkout}\n")
+        (control / "layer").write_text(f"{layer or ''}\n")
         for name in ("out", "err"):
             (control / name).touch()
         if job is None:
