@@ -31,6 +31,8 @@ class User:
         first, count: his range in /etc/subuid and /etc/subgid, which are alike.
         home: a directory of his own, reachable by others.
         runtime_dir: what XDG_RUNTIME_DIR names.
+        session: cgroup in which his commands begin; None: where we are. On v2 a user moves processes only
+            between cgroups of a delegated tree, so he has to be in it before.
     """
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -40,6 +42,7 @@ class User:
         self.uid, self.gid = entry.pw_uid, entry.pw_gid
         self.first, self.count = _range_of(name, "/etc/subuid")
         assert (self.first, self.count) == _range_of(name, "/etc/subgid")
+        self.session: Path | None = None
         self.home = directory / "home"
         self.runtime_dir = directory / "runtime"
         for path, mode in ((self.home, 0o755), (self.runtime_dir, 0o700)):
@@ -50,7 +53,10 @@ class User:
         """The command line that runs ``words`` as this user; his session has no other descriptors or groups."""
         variables = {"PATH": PATH, "XDG_RUNTIME_DIR": str(self.runtime_dir), **environment}
         ids = [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
-        return ["setpriv", *ids, "env", "-i", *(f"{name}={value}" for name, value in variables.items()), *words]
+        command = ["setpriv", *ids, "env", "-i", *(f"{name}={value}" for name, value in variables.items()), *words]
+        if self.session is None:
+            return command
+        return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(self.session), *command]
 
     def own(self, path: Path) -> Path:
         """Give him a tree."""

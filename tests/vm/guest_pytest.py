@@ -16,6 +16,7 @@ PLUGINS = sorted(path.parent for path in CHECKOUT.glob("plugins/*/pyproject.toml
 ENVIRONMENT = {
     "PYTHONPATH": ":".join(map(str, (CHECKOUT, *PLUGINS))),
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",  # the checkout cannot be written
 }
 _ALWAYS = ("-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "corelaunch.testing.pytest_plugin")
 #: A guest is some thirty times slower than the host, and its host may be busy.
@@ -57,9 +58,8 @@ def pytest_in_guest(mode: Mode, arguments: Sequence[str], *, timeout: float, bef
     collect = [[PYTHON, "-m", "compileall", "-q", *map(str, packages)], [*command, "--collect-only"]]
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in ENVIRONMENT.items())
     script = f"{exports}export PATH={CHECKOUT}/.venv/bin:$PATH\ncd /tmp\n{before}\n{shlex.join([*command, *_SLOW])}\n"
-    with bytecode.compiled(CHECKOUT, collect, ENVIRONMENT) as layer:
-        result = run(mode, script, checkout=CHECKOUT, timeout=timeout, layer=layer)
-    return report(result)
+    layer = bytecode.compiled(CHECKOUT, collect, ENVIRONMENT)
+    return report(run(mode, script, checkout=CHECKOUT, timeout=timeout, layer=layer))
 
 
 def report(result: Result) -> Report:

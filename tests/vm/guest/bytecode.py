@@ -10,16 +10,16 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .cache import cache_directory, digest
 
 
-@contextmanager
-def compiled(checkout: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> Iterator[Path]:
+def compiled(checkout: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> Path:
     """Run ``commands`` on the host, give a directory that has the bytecode of all that they imported, by its place.
+
+    Guests of the same checkout share it: a file in it is replaced in one step, and Python looks at what it reads.
 
     Raises:
         subprocess.CalledProcessError: a command failed; its output is in the error.
@@ -41,8 +41,7 @@ def compiled(checkout: Path, commands: Sequence[Sequence[str]], environment: Map
                 check=True,
             )
         _lay_out(prefix / "made", checkout, layer)
-        fcntl.flock(lock, fcntl.LOCK_SH)  # nobody changes it while a guest reads it
-        yield layer
+    return layer
 
 
 def _lay_out(made: Path, checkout: Path, layer: Path) -> None:

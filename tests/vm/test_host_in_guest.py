@@ -1,0 +1,39 @@
+"""Tests of tests/host and of plugins that the development host cannot run, or has another answer to, in a guest."""
+
+from __future__ import annotations
+
+import pytest
+from guest import Mode
+from guest_pytest import Report, pytest_in_guest
+from vm_host import CHECKOUT, IN_GUEST
+
+pytestmark = IN_GUEST
+
+V2 = Mode()
+#: Not in CI's bounded form; only by script/test --real.
+REAL = pytest.mark.real
+#: What only pure cgroup v2 can show: nothing of it is skipped there.
+ONLY_V2 = (
+    "tests/host/test_cgroup_v2.py",
+    "tests/host/test_reboot.py",
+    "plugins/cgroupfs/tests/test_devices_v2.py::TestInTheKernel",
+)
+
+#: guest, files, how many tests may be skipped in it
+ROWS = [
+    pytest.param(V2, ONLY_V2, 0, id="only-v2"),
+    pytest.param(V2, ("tests/host/test_cgroup_contract_bites.py",), 0, id="bites", marks=REAL),
+]
+
+
+@pytest.mark.parametrize(("mode", "files", "skipped"), ROWS)
+def test_a_suite_of_the_host_holds_in_a_guest(
+    mode: Mode, files: tuple[str, ...], skipped: int, guest_reports: list[tuple[str, Report]]
+) -> None:
+    arguments = ["-rs", "-c", str(CHECKOUT / "pyproject.toml"), "--rootdir", str(CHECKOUT)]
+    arguments += [str(CHECKOUT / file) for file in files]
+    report = pytest_in_guest(mode, arguments, timeout=1400)
+    guest_reports.append((f"{mode}: {' '.join(files)}", report))
+    assert report.code == 0, report.output
+    assert report.counts["passed"] > 0, report.output
+    assert report.counts.get("skipped", 0) == skipped, report.output
