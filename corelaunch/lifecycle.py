@@ -13,7 +13,7 @@ The order must not change without a reason that is stronger than these:
 from __future__ import annotations
 
 import os
-from errno import EBUSY, ENOENT, EOPNOTSUPP
+from errno import EACCES, EBUSY, ENOENT, EOPNOTSUPP
 
 from .backends import open_cgroup_of
 from .bootstrap.init_process import InitProcess
@@ -211,13 +211,13 @@ def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) ->
     """Start stage 0 of an exec in the container's cgroup, or, where that takes no process, in its init's own.
 
     A container may have moved itself into a cgroup below (v2: one with controllers enabled below it takes no
-    process, EBUSY), or have been moved elsewhere (ENOENT), as runc has it since 1.0.0-rc91.
-
-    Returns: stage 0, and the cgroup that it still has to join.
+    process, EBUSY), or have been moved elsewhere (ENOENT), as runc has it. Returns the cgroup to join as well.
     """
     try:
         return _spawn(launch, process, io, "exec", launch.backends.open_unified()), launch.backends.cgroup
     except (FileNotFoundError, KernelError) as error:
+        if error.errno == EACCES:  # of a user, from his session into a unit: add_process may have it moved
+            return _spawn(launch, process, io, "exec", -1), launch.backends.cgroup
         if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP) or not launch.backends.falls_back:
             raise
         launch.log("debug", f"exec goes to the cgroup of the init: {error}")

@@ -52,6 +52,13 @@ def test_a_command_that_is_killed_missing_or_no_program_gives_a_shells_exit_code
     assert run("unified", str(tmp_path / "text")).returncode == 126
 
 
+def test_a_unit_with_default_dependencies_does_not_set_up_the_host() -> None:
+    """sysinit.target would, for instance, empty /tmp."""
+    seen = run("unified", "systemd-run", "--quiet", "true")
+    assert seen.returncode == 1
+    assert "sysinit.target is masked" in seen.stderr
+
+
 def test_streams_are_the_callers_own_byte_by_byte() -> None:
     data = bytes(range(256)) * 1000
     script = "cat; printf 'error\\0\\377' >&2"

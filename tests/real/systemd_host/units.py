@@ -58,6 +58,10 @@ KillMode=mixed
 {limits}
 """
 
+#: What a unit that somebody starts with the default dependencies (systemd-run) would pull in: it sets the host up,
+#: whose / is ours. systemd-tmpfiles --remove --boot empties /tmp.
+_MASKED = ("sysinit.target", "systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.timer")
+
 _DBUS_SOCKET = """\
 [Unit]
 DefaultDependencies=no
@@ -132,6 +136,8 @@ def _write_manager(directory: Path, kind: str, bus: Path, service: dict[str, str
     directory.mkdir(parents=True)
     for name, text in units.items():
         (directory / name).write_text(text)
+    for name in _MASKED:
+        (directory / name).symlink_to(os.devnull)
 
 
 def _mask_generators(run: Path) -> None:
