@@ -191,5 +191,8 @@ EVERYTHING = Machine(
     closids=16,
 )
 
+#: A CPU that counts and allocates nothing: it has the root group and monitoring groups in it.
+MONITORS = Machine(())
+
 #: More monitoring groups than anybody wants to look through.
 MANY = Machine((Bandwidth(), Cache("L3")), rmids=4096)

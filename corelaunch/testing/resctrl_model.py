@@ -94,7 +94,7 @@ class ResctrlModel:
         group, rest = self.find(parent)
         if self.directories(path) is not None or self.is_file(path):
             raise _error(errno.EEXIST)
-        controls = not parent
+        controls = not parent and bool(self.machine.resources)
         monitors = rest == "mon_groups" and self.machine.rmids > 0
         if not controls and not monitors:
             raise _error(errno.EPERM if self.directories(parent) is not None else errno.ENOENT)

@@ -111,16 +111,17 @@ def _value_check(mounted: mount.Mounted, resource: str) -> Callable[[str], tuple
     info = f"{mounted.root}/info/{resource}"
     kind = schemata.base(mounted.root, resource)
     if kind == 16:
-        full = files.value(f"{info}/cbm_mask")
-        least = int(files.value(f"{info}/min_cbm_bits") or 0)
+        full, least = files.figure(f"{info}/cbm_mask", 16), files.figure(f"{info}/min_cbm_bits")
+        if full is None or least is None:
+            return lambda text: None
         sparse = files.value(f"{info}/sparse_masks")
         # sparse_masks came with 6.7; before it, whatever takes an empty mask (AMD, Arm) takes gaps, too.
         gaps = sparse == "1" if sparse else least == 0
-        return lambda text: _mask_fault(text, int(full, 16), least, gaps=gaps)
+        return lambda text: _mask_fault(text, full, least, gaps=gaps)
     if kind == 10:
         # The software controller is of MB alone, and takes any number.
         free = resource == "MB" and "mba_MBps" in mounted.options
-        minimum = 0 if free else int(files.value(f"{info}/min_bandwidth") or 0)
+        minimum = 0 if free else files.figure(f"{info}/min_bandwidth") or 0
         return lambda text: _bandwidth_fault(text, minimum)
     return lambda text: None
 

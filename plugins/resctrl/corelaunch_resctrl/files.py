@@ -49,6 +49,14 @@ def value(path: str) -> str:
         return ""
 
 
+def figure(path: str, base: int = 10) -> int | None:
+    """The file as a number, None if there is none or it is something else."""
+    try:
+        return int(value(path), base)
+    except ValueError:
+        return None
+
+
 def status(root: str) -> str:
     """What ``info/last_cmd_status`` says now, "" for nothing."""
     text = value(f"{root}/info/last_cmd_status")

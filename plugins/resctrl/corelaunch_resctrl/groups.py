@@ -9,7 +9,7 @@ import time
 from corelaunch.api import AlreadyExists, ConfigError, KernelError
 
 from . import check, files, schemata
-from .lock import Lock
+from .lock import Lock, patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def create(root: str, placement: RdtPlacement, request: RdtRequest, ctx: LaunchC
         KernelError: the kernel refused; the hint says who has what is used up.
         DeadlineExceeded: somebody holds the lock.
     """
-    with Lock(root, ctx.deadline) as lock:
+    with Lock(root, patience(ctx.deadline)) as lock:
         effects = []
         if not _join(root, placement, request):
             try:
@@ -96,7 +96,7 @@ def _join(root: str, placement: RdtPlacement, request: RdtRequest) -> bool:
 
 def _make(root: str, path: str, kind: str, request: RdtRequest, ctx: LaunchContext, lock: Lock) -> Effect:
     """Make one group and mark it; waits for RMIDs in limbo."""
-    give_up = min(time.monotonic() + LIMBO_SECONDS, ctx.deadline)
+    give_up = patience(ctx.deadline, LIMBO_SECONDS)
     pause = 0.05
     while True:
         before = files.status(root)

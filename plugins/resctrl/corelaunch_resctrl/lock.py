@@ -22,6 +22,12 @@ SECONDS = 10.0
 _POLL_SECONDS = 0.005
 
 
+def patience(deadline: float, seconds: float = SECONDS) -> float:
+    """Until when to wait at most ``seconds`` in a call with a deadline: at its end core speaks, who knows no reason."""
+    now = time.monotonic()
+    return now + min(seconds, max(0.0, deadline - now) / 2)
+
+
 class Lock:
     """Nobody else who keeps to the convention changes groups meanwhile; a context manager.
 

@@ -58,7 +58,7 @@ def missing() -> Unsupported:
         )
     elif active_elsewhere():
         why = "the resctrl filesystem is mounted, but not as a whole in this mount namespace"
-        hint = f"bind it here: mount --bind {USUAL} {USUAL}, from where it can be seen"
+        hint = "run it where the host's mounts can be seen, or bind the whole filesystem into this mount namespace"
     else:
         why = "no resctrl filesystem is mounted"
         hint = f"mount -t resctrl resctrl {USUAL} (a decision for the whole machine, so no runtime makes it)"

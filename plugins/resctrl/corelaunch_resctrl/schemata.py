@@ -110,6 +110,8 @@ def require_same(root: str, group: str, lines: Sequence[str]) -> None:
         ConfigError: they differ (or cannot be compared); nothing was changed.
         KernelError: the group is gone.
     """
+    if not lines:
+        return
     what, hint = "cannot share CLOS", "give the schemata that it has, leave them out, or choose another closID"
     try:
         now = values(in_force(group))
@@ -142,7 +144,7 @@ def _same(root: str, resource: str, has: str, asked: str) -> bool:
         if kind == 16:
             return number(has, 16) == number(asked, 16)
         if kind == 10:
-            granularity = int(files.value(f"{root}/info/{resource}/bandwidth_gran") or 1)
+            granularity = max(1, files.figure(f"{root}/info/{resource}/bandwidth_gran") or 1)
             wanted = number(asked, 10)
             # The software controller (mba_MBps) does not round, the hardware's steps do.
             return number(has, 10) in (wanted, -(-wanted // granularity) * granularity)

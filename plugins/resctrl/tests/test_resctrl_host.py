@@ -30,7 +30,7 @@ from corelaunch.api import (
 )
 from corelaunch.testing import fuse_resctrl
 from corelaunch.testing.context import RecordingContext
-from corelaunch.testing.resctrl_machine import EVERYTHING, MANY, RDT
+from corelaunch.testing.resctrl_machine import EVERYTHING, MANY, MONITORS, RDT
 
 needs_fuse = pytest.mark.skipif(bool(fuse_resctrl.lacks()), reason=f"this host lacks {fuse_resctrl.lacks()}")
 
@@ -133,6 +133,36 @@ class TestLimbo:
         assert "all 32 RMIDs are in use" in caught.value.hint
 
 
+    def test_a_class_whose_monitoring_group_cannot_be_made_is_taken_back(
+        self, root: str, manager: ResctrlManager
+    ) -> None:
+        for number in range(RDT.rmids - 2):
+            os.mkdir(f"{root}/mon_groups/m{number}")
+        ctx = RecordingContext("one")
+        request = RdtRequest("one", clos_id="class", schemata=("L3:0=f",), monitoring=True)
+        with pytest.raises(KernelError, match=r"cannot make monitoring group.*Out of RMIDs"):
+            manager.create(manager.place(request), request, ctx)
+        manager.destroy(manager.place(request), ctx.effects)
+        assert not os.path.exists(f"{root}/class")
+
+
+@needs_fuse
+class TestMonitoringAlone:
+    def test_the_root_group_can_be_monitored_and_no_clos_made(self, tmp_path: Path) -> None:
+        with fuse_resctrl.mounted(tmp_path, MONITORS) as root:
+            manager = ResctrlManager(root)
+            assert manager.features == {"monitoring", "stats"}
+            request = RdtRequest("one", clos_id="/", monitoring=True)
+            ctx = made(manager, request)
+            assert [len(one) for one in manager.stats(manager.place(request))["mbm_stats"]] == [3, 3]
+            manager.destroy(manager.place(request), ctx.effects)
+            with pytest.raises(Unsupported, match="no resource to allocate"):
+                manager.place(RdtRequest("two", schemata=("L3:0=f",)))
+            with pytest.raises(KernelError, match="operation not permitted") as caught:
+                made(manager, RdtRequest("two"))
+            assert 'give "/" as closID' in caught.value.hint
+
+
 @needs_fuse
 class TestOwnership:
     def test_a_group_of_a_later_mount_stays_though_device_and_inode_are_the_same(self, tmp_path: Path) -> None:
@@ -212,6 +242,16 @@ class TestLock:
         threading.Timer(0.2, os.close, (fd,)).start()
         made(manager, RdtRequest("one"))
 
+    def test_who_holds_it_too_long_is_named_and_nothing_made(self, root: str, manager: ResctrlManager) -> None:
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        flock(fd, LOCK_EX)
+        ctx, request = RecordingContext("one"), RdtRequest("one")
+        ctx.deadline = time.monotonic() + 0.4
+        with pytest.raises(DeadlineExceeded, match=f"process {os.getpid()} holds the lock"):
+            manager.create(manager.place(request), request, ctx)
+        os.close(fd)
+        assert (os.path.exists(f"{root}/one"), ctx.all_effects) == (False, [])
+
     def test_launches_of_one_class_at_once_all_find_it_whole(self, root: str) -> None:
         launch = (
             "import sys\n"
@@ -252,6 +292,14 @@ class TestMembership:
         with pytest.raises(KernelError, match="process 999999999 is gone") as caught:
             manager.add_process(manager.place(request), ProcessHandle(999999999, 1))
         assert caught.value.errno == errno.ESRCH
+
+
+@pytest.mark.parametrize(("deadline", "until"), [(130.0, 110.0), (104.0, 102.0), (90.0, 100.0)])
+def test_nobody_waits_until_core_ends_the_call(
+    monkeypatch: pytest.MonkeyPatch, deadline: float, until: float
+) -> None:
+    monkeypatch.setattr(lock.time, "monotonic", lambda: 100.0)
+    assert lock.patience(deadline) == until
 
 
 class TestWithoutResctrl:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from corelaunch_resctrl import check, mount, schemata
+from corelaunch_resctrl import check, mount, schemata, stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corelaunch.api import ConfigError, RdtRequest
+from corelaunch.api import ConfigError, RdtPlacement, RdtRequest
 from corelaunch.testing.resctrl_files import info_files
 from corelaunch.testing.resctrl_machine import (
     CODE_AND_DATA,
@@ -193,3 +194,21 @@ def test_any_text_is_a_line_or_is_called_malformed(text: str) -> None:
         return
     assert text.strip(" \t\r\v\f").startswith(resource)
     assert pairs
+
+
+@given(
+    name=st.sampled_from(["info/L3/cbm_mask", "info/L3/min_cbm_bits", "info/MB/min_bandwidth", "schemata"]),
+    content=st.binary(max_size=60),
+)
+def test_files_that_nobody_can_read_are_left_to_the_kernel(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
+) -> None:
+    directory = tmp_path_factory.mktemp("rdt")
+    root = tree(directory, RDT)
+    (directory / name).write_bytes(content)
+    for line in ("L3:0=3", "MB:0=50"):
+        assert isinstance(fault(root, line), str)
+    with suppress(ConfigError):
+        schemata.require_same(root, root, ["L3:0=7ff", "MB:0=100"])
+    placement = RdtPlacement(root, "", {"clos_id": ""})
+    assert isinstance(stats.read(root, placement), dict)
