@@ -107,7 +107,9 @@ class ParentProcess:
                 os.close(executable)
         except OSError as error:
             os.close(ours)
-            raise KernelError.of("cannot start the init", error) from error
+            from .refusals import cgroup_rule
+
+            raise KernelError.of("cannot start the init", error, hint=cgroup_rule(error, cgroup_fd)) from error
         finally:
             os.close(theirs)
         machine = SyncMachine(self.plan, netlink=self._netlink, hooks=self.hooks)

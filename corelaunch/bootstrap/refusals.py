@@ -1,8 +1,9 @@
-"""What to do about what the kernel refuses a user namespace: the errno alone says "operation not permitted"."""
+"""What to do about what the kernel refuses a user namespace, or a cgroup: the errno alone does not tell the rule."""
 
 from __future__ import annotations
 
-from errno import EACCES, ENOSPC, EPERM
+import os
+from errno import EACCES, EBUSY, ENOSPC, EOPNOTSUPP, EPERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ _SWITCHED_OFF = (
     "user namespaces are switched off for users here (sysctl kernel.unprivileged_userns_clone, "
     "kernel.apparmor_restrict_unprivileged_userns), or we are in a chroot"
 )
+#: cgroups(7): "no internal processes", "Thread mode".
+_CGROUP_RULES = {
+    EBUSY: "has controllers enabled for cgroups below it, so it takes no process itself",
+    EOPNOTSUPP: "is threaded, or below a threaded cgroup, so it takes no process",
+}
 
 
 def hint(error: ChildError) -> str:
@@ -33,3 +39,10 @@ def hint(error: ChildError) -> str:
         kind = text.rpartition(" ")[2]
         return {"sysfs": _SYSFS, "proc": _PROC}.get(kind, _OTHER)
     return ""
+
+
+def cgroup_rule(error: OSError, cgroup: int) -> str:
+    """The rule by which the cgroup of a directory descriptor (-1: none) takes no process, "" if it is not that."""
+    if cgroup < 0 or error.errno not in _CGROUP_RULES:
+        return ""
+    return f"{os.readlink(f'/proc/self/fd/{cgroup}')} {_CGROUP_RULES[error.errno]}"

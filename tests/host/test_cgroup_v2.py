@@ -380,6 +380,11 @@ class TestCgroupsInside:
         assert executed(moved, "cat", "/proc/self/cgroup") == "0::/init\n"
         assert executed(moved, "sh", "-c", "cat /sys/fs/cgroup/init/cgroup.procs | wc -l").strip() != "0"
 
+    def test_an_exec_that_asks_for_the_cgroup_that_takes_nobody_is_told_the_rule(self, moved: Container) -> None:
+        process = {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
+        with pytest.raises(KernelError, match=rf"busy \({re.escape(str(cgroup_of(moved)))} has controllers enabled"):
+            moved.exec(process, cgroup={"": "/"})
+
     def test_every_operation_reaches_what_has_moved(self, moved: Container) -> None:
         assert moved.pid in moved.processes()
         moved.pause()

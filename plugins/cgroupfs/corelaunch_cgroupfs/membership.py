@@ -16,6 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corelaunch.api import CgroupPlacement, ProcessHandle
 
+#: Why a cgroup v2 takes no process, where the kernel's own word does not tell.
+_RULES = {
+    errno.EBUSY: "it has controllers enabled for cgroups below it (cgroups(7), no internal processes)",
+    errno.EOPNOTSUPP: "it is threaded, or below a threaded cgroup (cgroups(7), thread mode)",
+}
+
 #: How long killed processes may take to be gone; uninterruptible sleep can hold them up.
 KILL_SECONDS = 10.0
 
@@ -42,7 +48,8 @@ def add_process(placement: CgroupPlacement, process: ProcessHandle) -> None:
         try:
             files.write(path, str(process.pid))
         except OSError as error:
-            raise KernelError.of(f"cannot add process {process.pid} to cgroup", error, where=path) from error
+            hint = _RULES.get(error.errno or 0, "")
+            raise KernelError.of(f"cannot add process {process.pid} to cgroup", error, where=path, hint=hint) from error
 
 
 def open_join_files(placement: CgroupPlacement) -> list[int]:

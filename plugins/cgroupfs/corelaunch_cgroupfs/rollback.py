@@ -13,11 +13,13 @@ _NEUTRAL = {
     "io.max": "rbps=max wbps=max riops=max wiops=max",
     "io.weight": "default",
     "io.bfq.weight": "default",
+    "io.latency": "target=0",
     "rdma.max": "hca_handle=max hca_object=max",
+    "misc.max": "max",
 }
 
 #: Controls with one line per device or interface, whose names have no colon.
-_BY_NAME = ("rdma.max", "net_prio.ifpriomap")
+_BY_NAME = ("rdma.max", "misc.max", "net_prio.ifpriomap")
 
 
 class Writes:
@@ -53,6 +55,8 @@ def before(name: str, text: str, value: str) -> str:
                 return line
         return f"{subject} {_NEUTRAL.get(name, '0')}"
     first = text.split("\n")[0]
+    if name == "cpuset.cpus.partition":
+        return first.split(" ")[0]  # the rest says why it is not valid
     if name == "memory.oom_control":
         return first.removeprefix("oom_kill_disable ")
     # An empty cpuset of v2 is what its parent has; an empty write would be no write.

@@ -29,6 +29,10 @@ from corelaunch.api import KernelError
         ("io.max", "", "8:0 rbps=5", "8:0 rbps=max wbps=max riops=max wiops=max"),
         ("rdma.max", "mlx4 hca_handle=2 hca_object=max", "mlx4 hca_handle=1", "mlx4 hca_handle=2 hca_object=max"),
         ("rdma.max", "", "mlx4 hca_handle=1", "mlx4 hca_handle=max hca_object=max"),
+        ("io.latency", "8:16 target=5", "8:0 target=100", "8:0 target=0"),
+        ("misc.max", "res_a 3\nres_b max", "res_a 1", "res_a 3"),
+        ("misc.max", "", "res_a 1", "res_a max"),
+        ("cpuset.cpus.partition", "root invalid (Parent is not a partition root)", "member", "root"),
         ("net_prio.ifpriomap", "lo 0\neth0 5", "eth0 9", "eth0 5"),
     ],
 )
