@@ -17,6 +17,8 @@ ONLY_V2 = (
     "tests/host/test_cgroup_v2.py",
     "tests/host/test_reboot.py",
     "plugins/cgroupfs/tests/test_devices_v2.py::TestInTheKernel",
+    "plugins/cgroupfs/tests/test_stats_match.py",
+    "plugins/cgroupfs/tests/test_threaded.py",
 )
 
 #: guest, files, how many tests may be skipped in it
