@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from errno import EPERM
 
 from ..errors import CorelaunchError
-from ..kernel import mountinfo, procfs
+from ..kernel import bpf, mountinfo, procfs
 from . import FAIL, OK, WARN, Check
 from .host import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from ..kernel.mountinfo import Hierarchy
     from ..runtime import Runtime
@@ -25,6 +26,9 @@ _LIMITS = (
     ("block I/O", ("blkio", "io")),
     ("huge pages", ("hugetlb",)),
 )
+
+#: A device program that allows everything: answer 1, exit (struct bpf_insn).
+_ALLOW = bytes((0xB4, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0))
 
 #: There if systemd is the init of this host (sd_booted(3)).
 _SYSTEMD = "/run/systemd/system"
@@ -58,8 +62,24 @@ def hierarchies(runtime: Runtime) -> Iterator[Check]:
         else:
             text = f"no controller {' or '.join(controllers)}: a config that limits it is refused"
             yield Check("cgroups", f"limit of {what}", WARN, text)
+    yield _device_rules(available)
     if "freezer" not in available and 2 not in {hierarchy.version for hierarchy in found}:
         yield Check("cgroups", "freezer", WARN, "no freezer: pause is refused", "mount the freezer hierarchy")
+
+
+def _device_rules(available: Container[str]) -> Check:
+    """What enforces device rules: the controller of v1, or eBPF programs, of which we try to load one."""
+    if "devices" in available:
+        return Check("cgroups", "device rules", OK, "devices")
+    try:
+        os.close(bpf.load_device_program("cl_doctor", _ALLOW))
+    except CorelaunchError as error:
+        if error.errno == EPERM and (os.geteuid() != 0 or procfs.in_user_namespace()):
+            text = "left out of an ordinary user's containers, which cannot make device nodes"
+            return Check("cgroups", "device rules", WARN, text, "run as root those that need them")
+        text = f"none can be in force, and a container of root is refused: {error.line()}"
+        return Check("cgroups", "device rules", FAIL, text, "a kernel with CONFIG_CGROUP_BPF, and CAP_SYS_ADMIN")
+    return Check("cgroups", "device rules", OK, "eBPF")
 
 
 def _writable(hierarchy: Hierarchy) -> str:

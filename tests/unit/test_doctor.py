@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from corelaunch import doctor
 from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
 from corelaunch.doctor import Check, cgroups, host, installation
+from corelaunch.errors import KernelError
 from corelaunch.kernel import native, procfs
 from corelaunch.kernel.mountinfo import Hierarchy, Mount
 from corelaunch.plugins.registry import Registry
@@ -237,3 +239,28 @@ def test_json_and_the_exit_code(tmp_path: Path, capfd: pytest.CaptureFixture[str
     checks = json.loads(capfd.readouterr().out)
     assert set(checks[0]) == {"group", "name", "status", "text", "hint"}
     assert code == (1 if any(check["status"] == "fail" for check in checks) else 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "uid", "status", "words"),
+    [
+        (0, 0, "ok", "eBPF"),
+        (errno.EPERM, 1000, "warn", "left out of an ordinary user's containers"),
+        (errno.EPERM, 0, "fail", "none can be in force, and a container of root is refused: cannot load"),
+        (errno.EINVAL, 0, "fail", "none can be in force"),
+    ],
+)
+def test_device_rules_of_v2_are_tried(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, number: int, uid: int, status: str, words: str
+) -> None:
+    def load(name: str, instructions: bytes) -> int:
+        if number:
+            raise KernelError("cannot load device program", where="bpf(2)", errno=number)
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(cgroups.mountinfo, "cgroup_hierarchies", lambda: [Hierarchy((), "/", "/", 2)])
+    monkeypatch.setattr(cgroups.bpf, "load_device_program", load)
+    monkeypatch.setattr(cgroups.procfs, "in_user_namespace", lambda: False)
+    monkeypatch.setattr(cgroups.os, "geteuid", lambda: uid)
+    check = by_name(cgroups.hierarchies(runtime))["device rules"]
+    assert check.status == status and words in check.text
