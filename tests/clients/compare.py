@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from sandbox import sandbox
+from sandbox import sandbox, systemd_sandbox
 
 HERE = Path(__file__).resolve().parent
-CLIENTS = ("podman", "rootless", "ctr", "buildah", "docker")
+#: With the service manager as their cgroup manager, beside a real one.
+SYSTEMD_CLIENTS = ("podman-systemd", "ctr-systemd", "docker-systemd")
+CLIENTS = ("podman", "rootless", "ctr", "buildah", "docker", *SYSTEMD_CLIENTS)
 
 
 @dataclass
@@ -37,8 +39,9 @@ def run(client: str, runtime: str, only: str, tell: queue.Queue[tuple[str, str, 
     """All cases of a client over one runtime, in a sandbox."""
     outcome = Outcome(runtime)
     settings = {"CLIENT": client, "RUNTIME": runtime, "ONLY": only}
+    surroundings = systemd_sandbox if client in SYSTEMD_CLIENTS else sandbox
     try:
-        with sandbox(HERE / "inside.py", settings) as process:
+        with surroundings(HERE / "inside.py", settings) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 name, why, seconds = json.loads(line)
@@ -66,7 +69,7 @@ def compare(client: str, runtimes: list[str], only: str = "") -> list[Outcome]:
     for thread in threads:
         thread.start()
     names = [Path(runtime).name for runtime in runtimes]
-    print(f"{client:<36}" + "".join(f"{name:<12}" for name in names), flush=True)
+    print(f"{client:<40}" + "".join(f"{name:<12}" for name in names), flush=True)
     seen: dict[str, dict[str, tuple[str, float]]] = {}
     ended = 0
     while ended < len(runtimes):
@@ -84,8 +87,8 @@ def compare(client: str, runtimes: list[str], only: str = "") -> list[Outcome]:
     for thread in threads:
         thread.join()
     made = [outcomes[runtime] for runtime in runtimes]
-    print(f"{'total':<36}" + "".join(f"{f'{one.passed} of {len(one.cases)}':<12}" for one in made), flush=True)
-    print(f"{'seconds':<36}" + "".join(f"{one.seconds:<12.1f}" for one in made), flush=True)
+    print(f"{'total':<40}" + "".join(f"{f'{one.passed} of {len(one.cases)}':<12}" for one in made), flush=True)
+    print(f"{'seconds':<40}" + "".join(f"{one.seconds:<12.1f}" for one in made), flush=True)
     for one in made:
         if one.error:
             print(f"clients: {one.error}", file=sys.stderr)
@@ -94,7 +97,7 @@ def compare(client: str, runtimes: list[str], only: str = "") -> list[Outcome]:
 
 def print_case(name: str, results: list[tuple[str, float]], names: list[str]) -> None:
     words = [("fail" if why else "ok") + (f" {seconds:.1f}s" if seconds >= 2 else "") for why, seconds in results]
-    print(f"{name:<36}" + "".join(f"{word:<12}" for word in words).rstrip(), flush=True)
+    print(f"{name:<39} " + "".join(f"{word:<12}" for word in words).rstrip(), flush=True)
     for runtime, (why, _) in zip(names, results):
         if why:
             print(f"    {runtime}: {why}", flush=True)

@@ -19,6 +19,7 @@ class Docker(Engine):
     """Calls docker."""
 
     image = IMAGE
+    cgroup_driver = "cgroupfs"
 
     def __init__(self, runtime: str, work: Path) -> None:
         super().__init__(work, ["/usr/bin/docker", "-H", f"unix://{work}/docker.sock"])
@@ -37,6 +38,7 @@ class Docker(Engine):
         words += ["-H", f"unix://{work}/docker.sock", "--add-runtime", f"tried={self.runtime}"]
         words += ["--default-runtime", "tried", "--storage-driver", "overlay2", "--live-restore"]
         words += ["--experimental", "--init-path", "/usr/bin/docker-init"]
+        words += ["--exec-opt", f"native.cgroupdriver={self.cgroup_driver}"]
         with open(log, "ab") as output:
             daemon = subprocess.Popen(words, stdout=output, stderr=output)
 

@@ -24,8 +24,8 @@ def mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True)
 
 
-def mount_all() -> None:
-    """Own /proc, an own view of the cgroups, and empty directories where clients write."""
+def mount_view() -> None:
+    """Own /proc, an own view of the cgroups, and an empty /run."""
     mount("-t", "proc", "proc", "/proc")
     groups: list[tuple[str, str, str, str]] = []
     with open("/proc/self/mountinfo") as lines:
@@ -41,9 +41,21 @@ def mount_all() -> None:
         os.makedirs(path, exist_ok=True)
         mount("-t", kind, *(["-o", options.removeprefix("rw,")] if kind == "cgroup" else []), source, path)
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+
+
+def mount_all(beside_systemd: bool) -> None:
+    """All that a client sees, and empty directories where it writes.
+
+    Args:
+        beside_systemd: script/with-systemd has made the view already, and a private /etc.
+    """
+    directories = ["/usr/local/bin", "/opt", "/tmp", "/var/lib", "/var/tmp"]
+    if not beside_systemd:
+        mount_view()
+        directories.append("/etc")
     # Overlays, as the checkout and the runtime may be below one of these.
     # Not file by file: a mount on a file is gone as soon as somebody on the host replaces that file (useradd does).
-    for directory in ("/etc", "/usr/local/bin", "/opt", "/tmp", "/var/lib", "/var/tmp"):
+    for directory in directories:
         upper, work = (Path(f"/run/changed{directory}", name) for name in ("upper", "work"))
         upper.mkdir(parents=True)
         upper.chmod(os.stat(directory).st_mode)
@@ -62,7 +74,7 @@ def mount_all() -> None:
 
 def run_cases() -> int:
     """Run what the environment asks for, each case by itself."""
-    module = importlib.import_module(f"{os.environ['CLIENT']}_cases")
+    module = importlib.import_module(f"{os.environ['CLIENT'].replace('-', '_')}_cases")
     os.chdir(WORK)  # conmon leaves a file "oom" where it was started
     client = module.make_client(os.environ["RUNTIME"], WORK)
     try:
@@ -81,7 +93,7 @@ def run_cases() -> int:
 
 def main() -> int:
     os.environ.update(LANG="C.UTF-8")
-    mount_all()
+    mount_all("BESIDE_SYSTEMD" in os.environ)
     pid = os.fork()
     if pid == 0:
         status = 1

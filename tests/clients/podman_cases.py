@@ -1,7 +1,8 @@
 """What podman is asked to do over a runtime, in this order.
 
 Not asked: checkpoint and restore, since corelaunch has neither and Debian's CRIU does not start on newer kernels;
-what needs CAP_SYS_RESOURCE; AppArmor and SELinux labels; the systemd cgroup manager.
+what needs CAP_SYS_RESOURCE; AppArmor and SELinux labels. The systemd cgroup manager has
+cases of its own, podman-systemd.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ CONF = """
 [containers]
 # More than a host without CAP_SYS_RESOURCE can give is podman's default.
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+# Where there is a systemd podman takes its journal.
+log_driver = "k8s-file"
 [engine]
 runtime_supports_json = ["{name}", "crun", "runc"]
 [network]
@@ -28,6 +30,7 @@ class Podman(Engine):
     """Calls podman over one runtime."""
 
     image = IMAGE
+    cgroup_manager = "cgroupfs"
 
     def __init__(self, runtime: str, work: Path) -> None:
         conf = work / "containers.conf"
@@ -37,7 +40,7 @@ class Podman(Engine):
             Path("/etc", name).write_text("containers:200000:1000000\n")
         places = {"root": "root", "runroot": "runroot", "tmpdir": "tmpd", "network-config-dir": "networks"}
         base = ["podman", *(word for key, place in places.items() for word in (f"--{key}", str(work / place)))]
-        base += ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+        base += ["--storage-driver", "overlay", "--cgroup-manager", self.cgroup_manager, "--events-backend", "file"]
         super().__init__(work, [*base, "--runtime", runtime])
         rootfs = make_rootfs(work / "rootfs")
         subprocess.run(["tar", "-C", rootfs, "-cf", work / "image.tar", "."], check=True)

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "real"))
 
 from child_cgroups import child_cgroups, first_process
 
+_WITH_SYSTEMD = Path(__file__).resolve().parents[2] / "script/with-systemd"
 _NAMESPACES = ("--mount", "--net", "--ipc", "--uts", "--cgroup")
 
 
@@ -28,23 +29,38 @@ def sandbox(program: Path, settings: dict[str, str]) -> Iterator[subprocess.Pope
         settings: added to its environment.
     """
     with child_cgroups("corelaunch-clients") as groups:
-        environment = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            **settings,
-        }
-        process = subprocess.Popen(
-            [*first_process(groups, _NAMESPACES), sys.executable, "-I", str(program)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
+        process = _start([*first_process(groups, _NAMESPACES), sys.executable, "-I", str(program)], settings)
         try:
             yield process
         finally:
             process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+            _finish(process)
+
+
+@contextlib.contextmanager
+def systemd_sandbox(program: Path, settings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The same beside a systemd (script/with-systemd): ``program`` runs in a service of it."""
+    words = ["setpriv", "--pdeathsig", "KILL", str(_WITH_SYSTEMD), "hybrid"]
+    words += ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, "-I", str(program)]
+    process = _start(words, {"BESIDE_SYSTEMD": "yes", **settings})
+    try:
+        yield process
+    finally:
+        process.terminate()  # its end is the end of all that it made
+        _finish(process)
+
+
+def _start(words: list[str], settings: dict[str, str]) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        **settings,
+    }
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True)
+
+
+def _finish(process: subprocess.Popen[str]) -> None:
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()

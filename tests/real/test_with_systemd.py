@@ -95,6 +95,15 @@ def test_a_systemd_is_the_first_process_and_its_buses_answer() -> None:
     assert shell("unified", script) == ["systemd", "running", "u 1", "system.slice"]
 
 
+def test_terminals_and_shared_memory_are_there_as_on_the_host() -> None:
+    script = """
+        python3 -IS -c 'import os; print(os.ttyname(os.openpty()[1]))' | sed 's/[0-9]*$//'
+        stat -f -c %T /dev/pts /dev/shm; test -c /dev/null; cat /proc/sys/fs/nr_open
+    """
+    seen = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, timeout=30, check=True)
+    assert shell("unified", script) == seen.stdout.splitlines()
+
+
 def mounts(mode: str) -> dict[str, str]:
     """Type and controllers of each cgroup mount by the directory's name."""
     script = "grep -E ' cgroup2? ' /proc/mounts"

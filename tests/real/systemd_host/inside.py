@@ -19,6 +19,7 @@ from systemd_host.mounting import (
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
+    MS_PRIVATE,
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
@@ -46,6 +47,8 @@ def main(report: int, console: int) -> NoReturn:
     mount("", "/", MS_SHARED | MS_REC)
     for path in _READ_ONLY_AT_FIRST:
         mount("", path, MS_BIND | MS_REC, source=path)
+        # Else what lies below is unmounted below the original, too, when this is taken away.
+        mount("", path, MS_PRIVATE | MS_REC)
         mount("", path, MS_REMOUNT | MS_BIND | MS_RDONLY)
     keeper.start()
     become_systemd(job.mode)
