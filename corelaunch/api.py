@@ -614,8 +614,8 @@ class NetworkStrategy(Backend):
     """Gives a container an interface of one type.
 
     Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``name``, ``accept-ra``, ``dns`` (options of the same words),
-    ``bridge`` (the host's end is a port of a bridge that containers share), ``nat`` (of that bridge), ``stats``,
-    ``attach``.
+    ``bridge`` (the host's end is a port of a bridge that containers share), ``nat`` (of that bridge), ``move`` (a
+    device of the host's is lent, and comes back), ``stats``, ``attach``.
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """

@@ -13,7 +13,7 @@ from .backends import BEST_EFFORT, OFF, REQUIRED
 from .errors import CorelaunchError
 from .kernel import seccomp
 from .kernel.release import version
-from .preparation import NETWORKS_ANNOTATION
+from .preparation import DEVICE_STRATEGY, NETWORKS_ANNOTATION
 from .spec import check, mount_options
 from .spec.capabilities import BITS
 from .spec.namespaces import CLONE_BITS
@@ -67,7 +67,7 @@ def features(registry: Registry) -> dict[str, Any]:
             "intelRdt": _rdt(_claims(registry, "rdt_manager")),
             "memoryPolicy": {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": _id_mapped_mounts()}},
-            "netDevices": {"enabled": _is_accepted(linux={**_namespaces("network"), "netDevices": {"eth0": {}}})},
+            "netDevices": {"enabled": _net_devices(registry)},
         },
         "annotations": _annotations(),
         "potentiallyUnsafeConfigAnnotations": sorted(unsafe),
@@ -93,6 +93,11 @@ def _namespaces(*kinds: str) -> dict[str, Any]:
     if "user" in kinds:
         linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     return linux
+
+
+def _net_devices(registry: Registry) -> bool:
+    linux = {**_namespaces("network"), "netDevices": {"eth0": {}}}
+    return DEVICE_STRATEGY in registry.names("network_strategy") and _is_accepted(linux=linux)
 
 
 def _id_mapped_mounts() -> bool:

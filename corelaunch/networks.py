@@ -90,6 +90,23 @@ def requests(container_id: str, items: Iterable[Mapping[str, Any] | str]) -> lis
     return found
 
 
+def device_requests(
+    container_id: str, strategy: str, devices: Mapping[str, Any], first: int
+) -> list[NetworkRequest]:
+    """A request to a strategy for each of ``linux.netDevices``, numbered from ``first``.
+
+    They keep their addresses, and do not come back by us: "The runtime MUST NOT attempt to move the interface out of
+    the namespace before deletion" (config-linux.md).
+    """
+    from .spec.net_devices import name_inside
+
+    options = {"keep-addresses": "true", "restore": "false"}
+    return [
+        NetworkRequest(container_id, index, strategy, {"device": device, "name": name_inside(device, entry), **options})
+        for index, (device, entry) in enumerate(devices.items(), first)
+    ]
+
+
 def check_together(placements: Sequence[NetworkPlacement]) -> None:
     """Refuse placements of one container that use a name twice, inside or on the host, or an address.
 
@@ -99,7 +116,8 @@ def check_together(placements: Sequence[NetworkPlacement]) -> None:
         names: dict[str, int] = {}
         for index, placement in enumerate(placements):
             name = getattr(placement, of)
-            if name and names.setdefault(name, index) != index:
+            # A template ("eth%d") is a name that the kernel makes different.
+            if name and "%" not in name and names.setdefault(name, index) != index:
                 raise _same_name(what, name, names[name], index)
     addresses: dict[str, int] = {}
     for index, placement in enumerate(placements):

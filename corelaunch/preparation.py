@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: As ``corelaunch.networks.ANNOTATION``, which is imported only for containers that ask for networks.
 NETWORKS_ANNOTATION = "org.corelaunch.networks"
 
+#: The network strategy that moves a device of the host's into the container: linux.netDevices is asked of it.
+DEVICE_STRATEGY = "host-device"
+
 
 class Prepared(Record):
     """A launch that has been thought through and not begun."""
@@ -109,12 +112,13 @@ def prepare(
         from .notify import with_socket
 
         config = with_socket(config, state_directory)
+    asked = _network_requests(container_id, networks)
     try:
         chosen = backend_choice.choose(
             registry,
             container_id,
             config,
-            _network_requests(container_id, networks),
+            [*asked, *_device_requests(container_id, config, len(asked))],
             cgroup_manager=cgroup_manager,
             rdt_manager=rdt_manager,
             rootless=rootless,
@@ -124,7 +128,7 @@ def prepare(
         if edits:
             raise adjustment.blamed(error, edits, first_network=given) from error
         raise
-    if chosen.networks and not new_namespaces(config) & CLONE_NEWNET:
+    if asked and not new_namespaces(config) & CLONE_NEWNET:
         # One that is joined is somebody else's: so are the interfaces in it, and it may outlive the container.
         raise ConfigError(
             "a network needs a network namespace of the container's own",
@@ -211,6 +215,22 @@ def _network_requests(container_id: str, networks: Sequence[str | Mapping[str, A
     from .networks import requests
 
     return requests(container_id, networks)
+
+
+def _device_requests(container_id: str, config: Mapping[str, Any], first: int) -> Sequence[NetworkRequest]:
+    devices = (config.get("linux") or {}).get("netDevices")
+    if not devices:
+        return ()
+    if os.geteuid() != 0:
+        raise Unsupported(
+            "cannot move a device into the container",
+            where="linux.netDevices",
+            why=f"the host's devices are root's, and we are user {os.geteuid()}",
+            hint="leave it out",
+        )
+    from .networks import device_requests
+
+    return device_requests(container_id, DEVICE_STRATEGY, devices, first)
 
 
 def _with_network_files(

@@ -113,6 +113,8 @@ def _between(config: Mapping[str, Any], findings: Findings) -> None:
         _need("time", own, (_LINUX, "timeOffsets"), "cannot be set", findings)
         if "time" in joined:
             findings.refuse((_LINUX, "timeOffsets"), "cannot be set in a time namespace that is joined by path")
+    if section.get("netDevices"):
+        _need("network", own, (_LINUX, "netDevices"), "cannot be moved", findings)
     _user_namespace(config, section, own, joined, findings)
     mounts.check_id_mapped(config.get("mounts") or (), "user" in own, ((), "mounts"), findings)
     for key, value in (section.get("sysctl") or {}).items():

@@ -64,8 +64,9 @@ def _cgroups_path(value: Any, where: Where, findings: Findings) -> None:
 
 
 def _net_devices(value: Any, where: Where, findings: Findings) -> None:
-    if value:
-        findings.unsupported(where, "moving network devices comes with a later release", "leave it out")
+    from .net_devices import check
+
+    check(value, where, findings)
 
 
 def _mount_label(value: Any, where: Where, findings: Findings) -> None:

@@ -10,15 +10,17 @@ renamed only after a release that warns. Root is needed; the host's own network 
 
 A feature brings options of the same word, so that all strategies are asked alike: ``addresses`` means ``address``
 (CIDR, several by comma), ``routes`` means ``route`` (``DESTINATION via GATEWAY``) and ``gateway``, ``dns`` means
-``dns``, ``search``, ``dns-option`` and ``add-host``, ``bridge`` means ``bridge`` and ``bridge-address``; ``nat`` (of a
-bridge with an address), ``mtu``, ``mac``, ``name`` and ``accept-ra`` mean the option of that name.
+``dns``, ``search``, ``dns-option`` and ``add-host``, ``bridge`` means ``bridge`` and ``bridge-address``, ``nat`` the
+option of a bridge with an address, ``move`` means ``device``; ``mtu``, ``mac``, ``name`` and ``accept-ra`` mean the
+option of that name.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -28,13 +30,14 @@ from .host import host_lacks
 from .network_host import LaterProcess, private_network
 from .network_promises_bridge import Sharing
 from .network_promises_down import ComingDown
+from .network_promises_move import Moving
 from .network_promises_nat import Translating
 from .network_promises_running import Running
 from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
-class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, ComingDown):
+class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, Moving, ComingDown):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
     @pytest.fixture
@@ -43,9 +46,10 @@ class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, C
         pytest.fail(f"{type(self).__name__} must define a `strategy` fixture that returns a fresh network strategy")
 
     @pytest.fixture
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, str] | Callable[[str, int], Mapping[str, str]]:
         """Options that every request needs; they must not fix a host-side name.
 
+        A strategy that takes what is there, like a device, gives a function of container id and index in their place.
         What they name on the host is made here, in ``private_host``: ask for that fixture, too.
         """
         return {}
@@ -73,7 +77,7 @@ class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, C
         process.close()
 
     @pytest.fixture
-    def stage(self, strategy: NetworkStrategy, options: Mapping[str, str], private_host: None) -> Iterator[Stage]:
+    def stage(self, strategy: NetworkStrategy, options: Any, private_host: None) -> Iterator[Stage]:
         """The strategy with one container."""
         stage = Stage(strategy, options)
         yield stage

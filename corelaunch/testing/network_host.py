@@ -219,7 +219,9 @@ class LaterProcess:
 
 
 def run_and_die(work: Callable[[EffectRecorder], None], name: str) -> list[Effect]:
-    """Run ``work`` in a child that is killed (kill -9) at ``done`` of what has that name; what the journal then holds.
+    """Run ``work`` in a child that is killed (kill -9) at ``done`` of that name, or at the first if it is "".
+
+    What the journal then holds.
 
     Raises:
         AssertionError: it was never confirmed.
@@ -253,7 +255,7 @@ def _fork() -> int:
 
 
 def _confirm(write: int, effect: Effect, fatal: str) -> None:
-    if effect.name == fatal:
+    if fatal in ("", effect.name):
         os.kill(os.getpid(), signal.SIGKILL)
     _tell(write, effect)
 

@@ -38,7 +38,7 @@ _OF_DNS = set(ascii_letters + digits + "-_.:,")
 class ReferenceVeth(NetworkStrategy):
     """Options: those that the claimed features bring."""
 
-    features = frozenset(FEATURES) - {"bridge", "nat"}
+    features = frozenset(FEATURES) - {"bridge", "nat", "move"}
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         known = [option for feature in self.features for option in FEATURES[feature]]

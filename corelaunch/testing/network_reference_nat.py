@@ -22,7 +22,7 @@ MARK = "refnat-forwarding"
 class ReferenceNat(ReferenceBridge):
     """A table is ours if its comment is the address that our bridge of its name has."""
 
-    features = frozenset(FEATURES)
+    features = frozenset(FEATURES) - {"move"}
 
     def ensure(self, netlink: Rtnetlink, placement: NetworkPlacement, ctx: LaunchContext) -> None:
         if "nat" in placement.options:

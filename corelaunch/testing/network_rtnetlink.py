@@ -190,10 +190,10 @@ class Rtnetlink:
         information = attributes(attributes(answer[LINK.size :]).get(IFLA_LINKINFO, b""))
         return information.get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge"
 
-    def set_link(self, index: int, *, up: bool = False, attributes: bytes = b"") -> None:
-        """Change a link."""
-        flags = IFF_UP if up else 0
-        self.request(RTM_NEWLINK, LINK.pack(0, 0, index, flags, flags) + attributes)
+    def set_link(self, index: int, *, up: bool | None = None, attributes: bytes = b"") -> None:
+        """Change a link; ``up`` brings it up or down."""
+        flags, change = (IFF_UP if up else 0), (0 if up is None else IFF_UP)
+        self.request(RTM_NEWLINK, LINK.pack(0, 0, index, flags, change) + attributes)
 
     def delete_link(self, index: int) -> None:
         """Delete a link."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import pytest
@@ -27,11 +28,14 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "dns": {"dns": "10.123.0.53", "search": "example.org", "dns-option": "ndots:2", "add-host": "db:10.123.0.9"},
     "bridge": {"bridge": "clnetbr0", "bridge-address": "10.123.0.1/24"},
     "nat": {"nat": "true"},
+    "move": {"device": "clnetdev"},
     "stats": {},
     "attach": {},
 }
 #: How long the kernel may take until both ends of a pair have seen that the other is up.
 CARRIER_SECONDS = 5.0
+#: More than a promise has containers with a link, or placements.
+_DEVICES = 24
 #: How long the kernel may take to clean up a dead network namespace.
 CLEANUP_SECONDS = 5.0
 COUNTERS = {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")}
@@ -42,13 +46,16 @@ class Stage:
 
     Attributes:
         strategy: the one under test.
-        options: what every request of it needs.
+        options: what every request of it needs; a function says it for a container id and index.
     """
 
-    def __init__(self, strategy: NetworkStrategy, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, strategy: NetworkStrategy, options: Mapping[str, str] | Callable[[str, int], Mapping[str, str]]
+    ) -> None:
         self.strategy = strategy
         self.options = options
         self._container: Container | None = None
+        self._made: list[tuple[NetworkPlacement, EffectRecorder | Sequence[Effect]]] = []
 
     @property
     def container(self) -> Container:
@@ -58,7 +65,12 @@ class Stage:
         return self._container
 
     def close(self) -> None:
-        """Let the container go."""
+        """Undo what promises have left, because not all of it goes with the private host; let the container go."""
+        for placement, made in self._made:
+            effects = made.effects if isinstance(made, EffectRecorder) else made
+            # A wrong strategy may fail here as it likes: its promise has been judged.
+            with suppress(Exception):
+                self.strategy.destroy(placement, effects)
         if self._container is not None:
             self._container.__exit__()
 
@@ -66,7 +78,8 @@ class Stage:
         self, more: Mapping[str, str] = MappingProxyType({}), *, container_id: str = "clnet-contract", index: int = 0
     ) -> NetworkPlacement:
         """Place a request with more options."""
-        return self.strategy.place(NetworkRequest(container_id, index, "contract", {**self.options, **more}))
+        options = self.options(container_id, index) if callable(self.options) else self.options
+        return self.strategy.place(NetworkRequest(container_id, index, "contract", {**options, **more}))
 
     def place_on_host(self) -> NetworkPlacement:
         """Place, and skip if the strategy makes nothing on the host."""
@@ -87,6 +100,7 @@ class Stage:
     ) -> EffectRecorder:
         """Create; skip if this kernel has no such type of link."""
         recorder = recorder or EffectRecorder()
+        self.undo_later(placement, recorder)
         try:
             self.strategy.create(placement, (container or self.container).process, recorder)
         except KernelError as error:
@@ -101,6 +115,10 @@ class Stage:
         recorder = self.create(placement, container=container)
         self.strategy.initialize(placement, container.netlink_fd, recorder)
         return recorder
+
+    def undo_later(self, placement: NetworkPlacement, effects: EffectRecorder | Sequence[Effect]) -> None:
+        """At the end of the promise, undo what the effects say then."""
+        self._made.append((placement, effects))
 
     def need(self, *features: str) -> None:
         """Skip unless the strategy claims all of these."""
@@ -127,14 +145,29 @@ def still_links() -> dict[str, SeenLink]:
     return {name: static(link) for name, link in host_links().items()}
 
 
+def lend_devices() -> Callable[[str, int], Mapping[str, str]]:
+    """Devices on the private host, and for each container id and index the option that names one of its own."""
+    with Rtnetlink() as netlink:
+        for number in range(_DEVICES):
+            netlink.make_veth(f"clnetdev{number}", attribute(IFLA_IFNAME, f"clnetend{number}"))
+    given: dict[tuple[str, int], str] = {}
+
+    def options(container_id: str, index: int) -> Mapping[str, str]:
+        return {"device": given.setdefault((container_id, index), f"clnetdev{len(given)}")}
+
+    return options
+
+
 def own_links(placement: NetworkPlacement) -> dict[str, SeenLink]:
     """The host's links without the one that the placement shares with others."""
     return {name: link for name, link in host_links().items() if name != placement.shared_name}
 
 
 def die_creating(stage: Stage, placement: NetworkPlacement, name: str) -> list[Effect]:
-    """Create in a process that is killed (kill -9) when it confirms the link of that name; what its journal holds."""
-    return run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder), name)
+    """Create in a process that is killed (kill -9) when it confirms what has that name; what its journal holds."""
+    effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder), name)
+    stage.undo_later(placement, effects)
+    return effects
 
 
 def await_operational(name: str) -> None:

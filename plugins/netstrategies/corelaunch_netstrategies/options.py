@@ -69,6 +69,13 @@ BRIDGE: Table = {
     "publish": (values.listed(values.published_port), [], "8080:80/tcp"),
 }
 
+HOST_DEVICE: Table = {
+    **{**_INSIDE, "name": (values.name_in_container, "", "eth0")},
+    "device": (values.interface_name, "", "eth1"),
+    "restore": (values.yes_or_no, True, "false"),
+    "keep-addresses": (values.yes_or_no, False, "true"),
+}
+
 #: Options that go into fields of the placement of their own, where core finds them.
 _IN_FIELDS = ("accept-ra", *LOOPBACK)
 
@@ -109,6 +116,23 @@ def place_child(request: NetworkRequest, table: Table) -> NetworkPlacement:
     if checked["mode"] == "passthru" and checked["mac"]:
         why = "in mode passthru the interface has its parent's MAC address, and would change it"
         raise wrong(request, "mac", why, "leave it out, or choose another mode=")
+    return _place(request, checked)
+
+
+def place_host_device(request: NetworkRequest) -> NetworkPlacement:
+    """The placement of a request for a device of the host's; its name inside is the one that it has, unless given.
+
+    Raises:
+        ConfigError: as :func:`place_child`.
+    """
+    checked = check(request, HOST_DEVICE)
+    if checked["device"] in ("", "lo"):
+        why = "every network namespace has a loopback of its own" if checked["device"] else "it is missing"
+        raise wrong(request, "device", why, "name an interface of the host, for example device=eth1")
+    checked["name"] = checked["name"] or checked["device"]
+    if "%d" in checked["name"] and checked["accept-ra"]:
+        raise wrong(request, "accept-ra", "the kernel is to choose the name", "give a name without %d")
+    checked["pin"] = _generated_name(request)
     return _place(request, checked)
 
 

@@ -35,7 +35,7 @@ RTM_NEWROUTE = 24
 RTM_NEWLINKPROP = 108
 
 IFF_UP = 0x1
-IFA_F_NODAD = 0x02
+IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 
@@ -53,6 +53,8 @@ class Link(Record):
     alias: str
     up: bool
     mtu: int
+    #: Number of the bridge, bond or the like that it is a port of, 0 if it is none's.
+    master: int
     #: Alternative names (IFLA_ALT_IFNAME): each is one link's in a network namespace, like the name.
     alternatives: Sequence[str]
     #: IFLA_STATS64: rx_packets, rx_bytes, tx_errors, … as seen from this side.
@@ -96,6 +98,7 @@ class Netlink(NetlinkSocket):
             alias=found.get_attr("IFLA_IFALIAS") or "",
             up=bool(found["flags"] & IFF_UP),
             mtu=found.get_attr("IFLA_MTU") or 0,
+            master=found.get_attr("IFLA_MASTER") or 0,
             alternatives=list(properties.altnames()) if properties else [],
             counters=dict(found.get_attr("IFLA_STATS64") or {}),
         )
@@ -144,17 +147,19 @@ class Netlink(NetlinkSocket):
         what = "cannot add address"
         self._request(message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, what, f"{address} on {link.name}")
 
-    def addresses(self, link: Link) -> list[str]:
-        """The addresses of an interface, as ``add_address`` takes them."""
+    def addresses(self, link: Link, *, lasting: bool = False) -> list[str]:
+        """The addresses of an interface, as ``add_address`` takes them; ``lasting``: permanent ones of global scope."""
         message = self._address_message()
         message["index"] = link.index
         found = []
         for answer in self._dump(message, RTM_GETADDR, "cannot list addresses", link.name):
             # Not every kernel heeds the index of the request (that takes NETLINK_GET_STRICT_CHK).
-            _family, prefix, _flags, _scope, index = _ADDRESS.unpack_from(answer, HEADER.size)
+            _family, prefix, _flags, scope, index = _ADDRESS.unpack_from(answer, HEADER.size)
             if index == link.index:
                 one = self._address_message(answer)
                 one.decode()
+                if lasting and (scope != RT_SCOPE_UNIVERSE or not one.get_attr("IFA_FLAGS") & IFA_F_PERMANENT):
+                    continue
                 found.append(f"{one.get_attr('IFA_LOCAL') or one.get_attr('IFA_ADDRESS')}/{prefix}")
         return found
 

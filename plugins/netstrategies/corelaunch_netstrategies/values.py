@@ -49,6 +49,15 @@ def new_interface_name(text: str) -> str:
     return interface_name(text)
 
 
+def name_in_container(text: str) -> str:
+    """The name of an interface, or a template that ends in ``%d``, for which the kernel puts the first free number."""
+    template = text.removesuffix("%d")
+    if template == text:
+        return new_interface_name(text)
+    new_interface_name(f"{template}0")
+    return text
+
+
 def interface_address(text: str) -> str:
     """An address with its prefix length, as an interface may have it."""
     _family, host, prefix = parse_cidr(text)

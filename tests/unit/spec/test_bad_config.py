@@ -197,6 +197,20 @@ SHAPE = [
         "linux.seccomp.syscalls[0].args[0].op",
         'unknown seccomp operator "=="',
     ),
+    ("linux.netDevices", [], "linux.netDevices", "must be an object, not an array"),
+    ("linux.netDevices", {"eth1": "eth0"}, "linux.netDevices.eth1", "must be an object, not a string"),
+    ("linux.netDevices", {"lo": {}}, "linux.netDevices.lo", "a loopback of its own"),
+    ("linux.netDevices", {"eth%d": {}}, 'linux.netDevices["eth%d"]', "is not the name of an interface"),
+    ("linux.netDevices", {"eth1": {"name": "a/b"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
+    ("linux.netDevices", {"eth1": {"name": "x" * 16}}, "linux.netDevices.eth1.name", "longer than the kernel's 15"),
+    ("linux.netDevices", {"eth1": {"name": "%d0"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
+    ("linux.netDevices", {"eth1": {"name": 1}}, "linux.netDevices.eth1.name", "must be a string"),
+    (
+        "linux.netDevices",
+        {"eth1": {"name": "eth2"}, "eth2": {}},
+        "linux.netDevices.eth2",
+        "'eth1' has the same name 'eth2' in the container",
+    ),
     ("linux.uidMappings", [{"containerID": 0, "hostID": 0}], "linux.uidMappings[0].size", "must be set"),
     (
         "linux.uidMappings",
@@ -289,6 +303,11 @@ RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
     ),
     ([("linux.timeOffsets", {"monotonic": {"secs": 1}})], "linux.timeOffsets", "without a time namespace"),
     (
+        [("linux.netDevices", {"eth1": {}}), ("linux.namespaces", [{"type": "mount"}])],
+        "linux.netDevices",
+        "without a network namespace",
+    ),
+    (
         [
             ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}, {"type": "time", "path": "/x"}]),
             ("linux.timeOffsets", {"monotonic": {"secs": 1}}),
@@ -369,7 +388,6 @@ def test_parts_that_contradict_each_other_are_refused(
 
 
 LATER = [
-    ("linux.netDevices", {"eth0": {}}, "linux.netDevices", "moving network devices"),
     ("linux.mountLabel", "system_u:x", "linux.mountLabel", "labels of mounts"),
 ]
 

@@ -17,10 +17,12 @@ import pytest
 
 from corelaunch.testing import network_wrong as wrong
 from corelaunch.testing import network_wrong_bridge as wrong_bridge
+from corelaunch.testing import network_wrong_move as wrong_move
 from corelaunch.testing import network_wrong_nat as wrong_nat
 from corelaunch.testing import network_wrong_placement as wrong_placement
 from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
 from corelaunch.testing.network_reference_bridge import ReferenceBridge
+from corelaunch.testing.network_reference_move import ReferenceMove
 from corelaunch.testing.network_reference_nat import ReferenceNat
 
 #: The fixture runs some thousand tests, and whichever test comes first waits for it.
@@ -165,6 +167,29 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
         }
     ),
     wrong_nat.PromisesNatToAll: frozenset({"a_bridge_without_nat_that_others_use_gets_none"}),
+    wrong_move.LosesTheDevice: frozenset(
+        {
+            "the_device_comes_back_as_it_was_whatever_the_container_did_to_it",
+            "kill_9_before_the_move_is_confirmed_leaves_what_destroy_brings_back",
+        }
+    ),
+    wrong_move.ForgetsHowItWas: frozenset(
+        {
+            "the_device_comes_back_as_it_was_whatever_the_container_did_to_it",
+            "a_running_container_gives_the_device_back",
+        }
+    ),
+    wrong_move.ForgetsTheAddresses: frozenset(
+        {
+            "the_device_comes_back_as_it_was_whatever_the_container_did_to_it",
+            "a_running_container_gives_the_device_back",
+            "kill_9_before_the_move_is_confirmed_leaves_what_destroy_brings_back",
+        }
+    ),
+    wrong_move.TakesItsNameBack: frozenset(
+        {"a_foreign_link_that_took_the_name_since_stays_and_the_device_is_back_beside_it"}
+    ),
+    wrong_move.CopiesTheDevice: frozenset({"the_device_is_in_the_container_and_not_on_the_host"}),
 }
 
 #: These break something that most other promises stand on, or that others meet by chance: more may fail.
@@ -178,25 +203,36 @@ FAR_REACHING = frozenset(
         wrong_bridge.LooksAndThenActs,
         wrong_nat.KeepsTheRules,
         wrong_nat.LeavesForwardingOn,
+        wrong_move.LosesTheDevice,
+        wrong_move.ForgetsHowItWas,
+        wrong_move.CopiesTheDevice,
     }
 )
 
-REFERENCES = ("ReferenceVeth", "ReferenceBridge", "ReferenceNat", "PlainVeth")
+REFERENCES = ("ReferenceVeth", "ReferenceBridge", "ReferenceNat", "ReferenceMove", "PlainVeth")
 
 CONTRACTS = """
 import os
 import pytest
-from corelaunch.testing import network_reference, network_reference_bridge, network_reference_nat
-from corelaunch.testing import network_wrong, network_wrong_bridge, network_wrong_nat, network_wrong_placement
+from corelaunch.testing import network_reference, network_reference_bridge, network_reference_move
+from corelaunch.testing import network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_move
+from corelaunch.testing import network_wrong_nat, network_wrong_placement
 from corelaunch.testing.network_contract import NetworkStrategyContract
+from corelaunch.testing.network_stage import lend_devices
+
+class WithDevices(NetworkStrategyContract):
+    @pytest.fixture
+    def options(self, private_host):
+        return lend_devices()
 
 def contract(strategy):
     fixture = pytest.fixture(lambda self: strategy(), name="strategy")
-    return type(f"Test{strategy.__name__}", (NetworkStrategyContract,), {"strategy": fixture})
+    base = WithDevices if "move" in strategy.features else NetworkStrategyContract
+    return type(f"Test{strategy.__name__}", (base,), {"strategy": fixture})
 
 MODULES = (
-    network_reference, network_reference_bridge, network_reference_nat,
-    network_wrong, network_wrong_bridge, network_wrong_nat, network_wrong_placement,
+    network_reference, network_reference_bridge, network_reference_move, network_reference_nat,
+    network_wrong, network_wrong_bridge, network_wrong_move, network_wrong_nat, network_wrong_placement,
 )
 found = {}
 for module in MODULES:
@@ -257,7 +293,7 @@ def failed(promises: Mapping[str, str]) -> set[str]:
     return {promise.partition("[")[0] for promise, outcome in promises.items() if outcome not in ("", "skipped")}
 
 
-@pytest.mark.parametrize("strategy", [ReferenceVeth, ReferenceBridge, ReferenceNat, PlainVeth])
+@pytest.mark.parametrize("strategy", [ReferenceVeth, ReferenceBridge, ReferenceNat, ReferenceMove, PlainVeth])
 def test_a_right_strategy_keeps_every_promise(
     report: Mapping[str, Mapping[str, str]], strategy: type[ReferenceVeth]
 ) -> None:
