@@ -34,8 +34,8 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
 }
 #: How long the kernel may take until both ends of a pair have seen that the other is up.
 CARRIER_SECONDS = 5.0
-#: More than a promise has containers with a link, or placements.
-_DEVICES = 24
+#: As many as a promise has links at a time; placements may name more.
+_DEVICES = 6
 #: How long the kernel may take to clean up a dead network namespace.
 CLEANUP_SECONDS = 5.0
 COUNTERS = {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")}

@@ -218,6 +218,8 @@ from corelaunch.testing import network_reference, network_reference_bridge, netw
 from corelaunch.testing import network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_move
 from corelaunch.testing import network_wrong_nat, network_wrong_placement
 from corelaunch.testing.network_contract import NetworkStrategyContract
+from corelaunch.testing.network_promises_move import Moving
+from corelaunch.testing.network_promises_nat import Translating
 from corelaunch.testing.network_stage import lend_devices
 
 class WithDevices(NetworkStrategyContract):
@@ -225,10 +227,16 @@ class WithDevices(NetworkStrategyContract):
     def options(self, private_host):
         return lend_devices()
 
-def contract(strategy):
-    fixture = pytest.fixture(lambda self: strategy(), name="strategy")
+# What is wrong in one way only is asked for that alone: all the rest is the reference's, which is asked.
+FOCUS = {network_wrong_nat: Translating, network_wrong_move: Moving}
+
+def contract(strategy, module):
+    members = {"strategy": pytest.fixture(lambda self: strategy(), name="strategy")}
     base = WithDevices if "move" in strategy.features else NetworkStrategyContract
-    return type(f"Test{strategy.__name__}", (base,), {"strategy": fixture})
+    if module in FOCUS and strategy.__module__ == module.__name__:
+        every = {name for name in dir(base) if name.startswith("test_")}
+        members.update(dict.fromkeys(every - set(vars(FOCUS[module]))))
+    return type(f"Test{strategy.__name__}", (base,), members)
 
 MODULES = (
     network_reference, network_reference_bridge, network_reference_move, network_reference_nat,
@@ -238,7 +246,7 @@ found = {}
 for module in MODULES:
     for strategy in vars(module).values():
         if isinstance(strategy, type) and issubclass(strategy, network_reference.ReferenceVeth):
-            found[f"Test{strategy.__name__}"] = contract(strategy)
+            found.setdefault(f"Test{strategy.__name__}", contract(strategy, module))
 
 class TestForgotten(NetworkStrategyContract):
     pass
