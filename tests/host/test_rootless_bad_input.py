@@ -67,6 +67,11 @@ def without_maps(config: dict[str, Any]) -> None:
     del config["linux"]["uidMappings"], config["linux"]["gidMappings"]
 
 
+def move_a_device(config: dict[str, Any]) -> None:
+    config["linux"]["namespaces"].append({"type": "network"})
+    config["linux"]["netDevices"] = {"eth1": {}}
+
+
 def limit(**resources: Any) -> Change:
     return put("linux.resources", resources)
 
@@ -125,6 +130,11 @@ ROWS = [
         r"cannot give the container a network interface: networks: .* needs root, and we are user \d+",
         add("linux.namespaces", {"type": "network"}),
         words=("--network", "veth"),
+    ),
+    Row(
+        "network device",
+        r"cannot move a device into the container: linux\.netDevices: .* are root's, and we are user \d+",
+        move_a_device,
     ),
     Row(
         "memory limit",
