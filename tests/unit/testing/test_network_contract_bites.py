@@ -26,7 +26,7 @@ from corelaunch.testing.network_reference_move import ReferenceMove
 from corelaunch.testing.network_reference_nat import ReferenceNat
 
 #: The fixture runs some thousand tests, and whichever test comes first waits for it.
-pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(600)]
 
 #: How many pytests share the work.
 PARTS = 3
@@ -264,7 +264,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     (directory / "test_contracts.py").write_text(CONTRACTS)
     parts = [_start(directory, part) for part in range(PARTS)]
     try:
-        codes = [part.wait(timeout=300) for part in parts]
+        codes = [part.wait(timeout=550) for part in parts]
     finally:
         for part in parts:
             part.kill()
