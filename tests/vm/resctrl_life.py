@@ -20,6 +20,10 @@ from typing import Any
 RDT = Path("/sys/fs/resctrl")
 BUNDLE = Path("/run/bundle")
 FACTS: dict[str, Any] = {}
+NOTHING: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+
+#: How many launches are killed, at moments spread over the time that one takes in the guest.
+KILLS, LAUNCH_SECONDS = 12, 2.4
 
 #: Schemata that the kernel would refuse.
 MALFORMED = (
@@ -182,6 +186,22 @@ def accidents(runtime: Runtime) -> None:
     for name, rdt in asked.items():
         runtime.refused("create", "--bundle", bundle(rdt, hook), name)
         runtime.must("delete", "--force", name)
+    # And at any time: a class and two groups of its own are begun, and killed a little later each time.
+    path = bundle({"closID": "halfway", "schemata": ["L3:0=f"], "enableMonitoring": True})
+    left = []
+    for number in range(KILLS):
+        name = f"killed-at-{number}"
+        launch = subprocess.Popen([*runtime.command, "create", "--bundle", path, name], **NOTHING)
+        time.sleep(LAUNCH_SECONDS * number / KILLS)
+        launch.kill()
+        launch.wait()
+        runtime.run("delete", "--force", name)
+        found = [group for group in groups() if group not in before]
+        if found == ["halfway"]:  # complete when the launch was killed: a class, with what it is to have
+            found = [] if schemata("halfway")[-1] == "L3:0=00f;1=7ff" else found
+            (RDT / "halfway").rmdir()
+        left += found
+    FACTS["after kill -9 at any time"] = left
     FACTS["after kill -9"] = groups() == before and not list((RDT / "mon_groups").iterdir())
     runtime.create("bare", {})
     (RDT / "bare").rmdir()
@@ -219,8 +239,7 @@ def race(runtime: Runtime) -> None:
     path = bundle({"closID": "race", "schemata": ["L3:0=f;1=f0"]})
     names = [f"race{number}" for number in range(4)]
     words = [*runtime.command, "run", "--detach", "--bundle", path]
-    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = [subprocess.Popen([*words, name], **nothing) for name in names]
+    started = [subprocess.Popen([*words, name], **NOTHING) for name in names]
     FACTS["race"] = [one.wait() for one in started]
     FACTS["race tasks"] = tasks("race") == sorted(runtime.pid(name) for name in names)
     FACTS["race schemata"] = schemata("race")

@@ -145,6 +145,7 @@ def test_launches_that_make_one_class_at_once_share_it(facts: dict[str, Any]) ->
 
 def test_a_create_that_was_killed_is_undone_by_delete_force(facts: dict[str, Any]) -> None:
     assert facts["after kill -9"]
+    assert facts["after kill -9 at any time"] == []
 
 
 def test_groups_that_were_removed_underneath_are_told_and_not_made_again(facts: dict[str, Any]) -> None:

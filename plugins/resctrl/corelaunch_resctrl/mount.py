@@ -61,7 +61,7 @@ def missing() -> Unsupported:
         hint = "run it where the host's mounts can be seen, or bind the whole filesystem into this mount namespace"
     else:
         why = "no resctrl filesystem is mounted"
-        hint = f"mount -t resctrl resctrl {USUAL} (a decision for the whole machine, so no runtime makes it)"
+        hint = f"mount -t resctrl resctrl {USUAL}; with which options is a decision for the whole machine"
     return Unsupported(what, where=_WHERE, why=why, hint=hint)
 
 
