@@ -8,7 +8,6 @@ from corelaunch.api import AlreadyExists, KernelError, NetworkStrategy, hookimpl
 
 from . import options as option_tables
 from . import pair, shared_bridge
-from .claimed_addresses import allocate, claim, claimed
 from .namespaces import ContainerNamespace
 from .rtnetlink import Netlink
 
@@ -85,6 +84,8 @@ class Bridge(pair.PairStrategy):
             if port is None:
                 what = "cannot look up the container's addresses"
                 raise KernelError(what, where=placement.host_name, errno=errno.ENODEV)
+            from .claimed_addresses import claimed
+
             addresses += [a for subnet in subnets for a in claimed(port, placement.shared_name, subnet)]
         pair.set_up(placement, addresses, netlink_fd, ctx)
 
@@ -95,6 +96,8 @@ class Bridge(pair.PairStrategy):
         options, name = placement.options, bridge.link.name
         if not options["address"] and not options["allocate"]:
             return []
+        from .claimed_addresses import allocate, claim
+
         taken = options["bridge-address"] or netlink.addresses(bridge.link)
         hosts = [address.partition("/")[0] for address in taken]
         addresses = list(options["address"])

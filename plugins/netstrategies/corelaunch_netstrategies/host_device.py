@@ -128,8 +128,8 @@ class HostDevice(NetworkStrategy):
     ) -> Effect:
         # With random digits: runtimes with other state roots may have a container of the same id.
         path = f"{pinned_namespace.DIRECTORY}/{placement.options['pin']}-{os.urandom(4).hex()}"
-        was: dict[str, Any] = {"mac": device.mac, "mtu": device.mtu, "up": device.up, "index": device.index}
-        was["addresses"] = netlink.addresses(device, lasting=True)
+        was: dict[str, Any] = {"kind": device.kind, "mac": device.mac, "mtu": device.mtu, "up": device.up}
+        was["index"], was["addresses"] = device.index, netlink.addresses(device, lasting=True)
         inside = {"inside": placement.container_name, "number": _number_inside(placement)}
         home = pair.home_of(netlink)
         effect = ctx.intend("netns", path, absent=True, device=device.name, was=was, **inside, **home)
@@ -169,15 +169,16 @@ class HostDevice(NetworkStrategy):
                     device = inside.link(index=effect.facts["index"])
                 else:
                     device = inside.link(name=effect.args["inside"]) or inside.link(index=effect.args["number"])
-                if device is None or not (effect.done or device.mac == effect.args["was"]["mac"]):
+                was = effect.args["was"]
+                if device is None or device.kind != was["kind"] or not (effect.done or device.mac == was["mac"]):
                     return ""
                 name: str = effect.args["device"]
                 for target in (name, *(f"clback{number}" for number in range(100))):
                     if netlink.link(name=target) is not None:
                         continue
                     attributes: list[tuple[str, Any]] = [("IFLA_NET_NS_FD", own), ("IFLA_IFNAME", target)]
-                    if netlink.link(index=effect.args["was"]["index"]) is None:
-                        attributes.append(("IFLA_NEW_IFINDEX", effect.args["was"]["index"]))
+                    if netlink.link(index=was["index"]) is None:
+                        attributes.append(("IFLA_NEW_IFINDEX", was["index"]))
                     inside.set_link(device, attributes=attributes)
                     return target
             raise KernelError("cannot take device back", where=name, why="all names are taken", errno=errno.EEXIST)
