@@ -123,7 +123,7 @@ class Stage:
         """Let a cgroup without processes go some other way than by ``destroy``."""
         if self.makes_units:
             # The service manager removes its directories itself, and those of a stranger if it comes too late.
-            ours = {name for effect in made.ctx.all_effects for name in effect.args.get("paths") or ()}
+            ours = {name for effect in made.ctx.all_effects for name in effect.facts.get("directories") or ()}
             if not wait_until(lambda: not any(map(os.path.lexists, ours))):
                 host_lacks("a service manager that notices when a unit is empty")
         for path in made.directories:
