@@ -115,13 +115,17 @@ def other_managers(runtime: Runtime) -> Iterator[Check]:
     try:
         claims = runtime.registry.load("cgroup_manager", "systemd").features
     except CorelaunchError:
-        claims = frozenset()
+        claims = None
     if not running:
         yield Check("cgroups", "systemd", OK, "not the init of this host: --systemd-cgroup is of no use here")
     elif not (os.path.exists(_SYSTEMD_BUS) or os.path.exists(_SYSTEM_BUS)):
         yield Check("cgroups", "systemd", WARN, "runs, but no bus leads to it", f"start D-Bus ({_SYSTEM_BUS})")
-    elif "systemd" not in claims:
+    elif claims is None:
         text = "runs, but no installed cgroup manager makes its units: --systemd-cgroup is refused"
-        yield Check("cgroups", "systemd", WARN, text, "use cgroupfs (podman: --cgroup-manager cgroupfs)")
+        yield Check("cgroups", "systemd", WARN, text, "pip install corelaunch-systemd")
+    elif not {"systemd", "systemd-user"} & claims:
+        text = "runs, but this user has none of his own: --systemd-cgroup is refused"
+        hint = "loginctl enable-linger USER, and set XDG_RUNTIME_DIR=/run/user/UID"
+        yield Check("cgroups", "systemd", WARN, text, hint)
     else:
-        yield Check("cgroups", "systemd", OK, "reachable")
+        yield Check("cgroups", "systemd", OK, "reachable" if "systemd" in claims else "this user's own is reachable")

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from corelaunch import doctor
 from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
 from corelaunch.doctor import Check, cgroups, host, installation
-from corelaunch.errors import KernelError
+from corelaunch.errors import KernelError, PluginError
 from corelaunch.kernel import native, procfs
 from corelaunch.kernel.mountinfo import Hierarchy, Mount
 from corelaunch.plugins.registry import Registry
@@ -144,6 +145,35 @@ def test_an_ordinary_user_is_told_once_how_to_get_cgroups_and_only_what_this_hos
     given = [check.hint for name, check in found.items() if check.hint and "limit" not in name and name != "freezer"]
     assert len(given) == 1
     assert given[0].startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("features", "status", "text"),
+    [
+        (frozenset({"systemd"}), "ok", "reachable"),
+        (frozenset({"systemd-user"}), "ok", "this user's own is reachable"),
+        (frozenset(), "warn", "this user has none of his own"),
+        (None, "warn", "no installed cgroup manager makes its units"),
+    ],
+)
+def test_a_running_systemd_is_of_use_to_whom_its_manager_says(
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    features: frozenset[str] | None,
+    status: str,
+    text: str,
+) -> None:
+    def load(kind: str, name: str) -> SimpleNamespace:
+        if features is None:
+            raise PluginError("not installed")
+        return SimpleNamespace(features=features)
+
+    monkeypatch.setattr(cgroups, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(cgroups, "_SYSTEMD_BUS", str(tmp_path))
+    monkeypatch.setattr(runtime.registry, "load", load)
+    (check,) = cgroups.other_managers(runtime)
+    assert check.status == status and text in check.text
 
 
 @pytest.mark.parametrize("delegated", ["user.slice/own", "user.slice"])

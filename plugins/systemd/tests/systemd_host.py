@@ -27,7 +27,7 @@ SLICE = "clsd.slice"
 
 #: The command of the checkout that these tests belong to, or the one that is installed beside this interpreter.
 _DEVELOPED = Path(__file__).parents[3] / "script/corelaunch-dev"
-_COMMAND = _DEVELOPED if _DEVELOPED.exists() else Path(sys.executable).with_name("corelaunch")
+COMMAND = _DEVELOPED if _DEVELOPED.exists() else Path(sys.executable).with_name("corelaunch")
 
 
 class Host:
@@ -67,7 +67,7 @@ class Host:
 
     def command(self, *words: str) -> list[str]:
         """The whole command line."""
-        return [str(_COMMAND), "--root", str(self.root), "--systemd-cgroup", *words]
+        return [str(COMMAND), "--root", str(self.root), "--systemd-cgroup", *words]
 
     def create(self, *args: str, id: str = "", start: bool = True, **more: Any) -> str:
         """Create and start a container; returns its id."""
