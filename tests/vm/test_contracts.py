@@ -18,11 +18,11 @@ REAL = pytest.mark.real
 ROWS = [
     pytest.param(V2_BARE, "cgroup_manager", "cgroupfs", 1),
     pytest.param(V2, "cgroup_manager", "cgroupfs", 1, marks=REAL),
-    pytest.param(HYBRID, "cgroup_manager", "cgroupfs", 1, marks=REAL),
-    pytest.param(V1, "cgroup_manager", "cgroupfs", 1, marks=REAL),
+    pytest.param(HYBRID, "cgroup_manager", "cgroupfs", 9, marks=REAL),
+    pytest.param(V1, "cgroup_manager", "cgroupfs", 9, marks=REAL),
     pytest.param(V2, "cgroup_manager", "systemd", 2),
-    pytest.param(HYBRID, "cgroup_manager", "systemd", 1, marks=REAL),
-    pytest.param(V1, "cgroup_manager", "systemd", 1, marks=REAL),
+    pytest.param(HYBRID, "cgroup_manager", "systemd", 10, marks=REAL),
+    pytest.param(V1, "cgroup_manager", "systemd", 10, marks=REAL),
     pytest.param(RDT, "rdt_manager", "resctrl", 0),
     pytest.param(HASWELL, "rdt_manager", "resctrl", 0, marks=REAL),
 ]
