@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
+    from .companion import start_companion as start_companion
     from .config_edits import AddDevice as AddDevice
     from .config_edits import AddGroup as AddGroup
     from .config_edits import AddHook as AddHook
@@ -157,6 +158,7 @@ _DOORS = {
         "kernel.bpf",
     ),
     "boot_id": "kernel.procfs",
+    "start_companion": "companion",
     "cgroup_hierarchies": "kernel.mountinfo",
     "mounts_of_type": "kernel.mountinfo",
     "cgroups_of": "kernel.procfs",
@@ -615,10 +617,15 @@ class NetworkStrategy(Backend):
 
     Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``name``, ``accept-ra``, ``dns`` (options of the same words),
     ``bridge`` (the host's end is a port of a bridge that containers share), ``nat`` (of that bridge), ``move`` (a
-    device of the host's is lent, and comes back), ``stats``, ``attach``.
+    device of the host's is lent, and comes back), ``stats``, ``attach``, ``companion`` (a program serves the interface,
+    see :func:`start_companion`, and ends with the container: its effect is of the kind "companion" and has its ``pid``
+    and ``start_time`` in ``args``).
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """
+
+    #: False: it works for an ordinary user, too; all others are refused to him.
+    needs_root: bool = True
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Check the options and say which links there will be. Pure.

@@ -18,7 +18,7 @@ from .api import (
     RdtPlacement,
     RdtRequest,
 )
-from .errors import CorelaunchError
+from .errors import CorelaunchError, Unsupported
 from .records import Record
 
 TYPE_CHECKING = False
@@ -178,6 +178,13 @@ def choose(
     placed = []
     for request in networks:
         strategy: NetworkStrategy = registry.load("network_strategy", request.type)
+        if strategy.needs_root and os.geteuid() != 0:
+            raise Unsupported(
+                "cannot give the container a network interface",
+                where=f"networks[{request.index}]",
+                why=f"the host's end of a {request.type} needs root, and we are user {os.geteuid()}",
+                hint="use a type that needs no root, or share the host's network (no network namespace)",
+            )
         owner = f"network_strategy:{request.type}:{request.index}"
         placed.append(_place(registry, owner, "network_strategy", request.type, strategy, request))
     if placed:

@@ -148,6 +148,9 @@ void fill_home(struct init *init, uint32_t uid);
 /* hook.c */
 _Noreturn void run_hook(int argc, char **argv);
 
+/* companion.c */
+_Noreturn void run_companion(char **argv);
+
 /* source.c */
 _Noreturn void run_source(void);
 

@@ -2,6 +2,7 @@
  * corelaunch-init: the static program that the runtime starts in place of itself and that becomes the container's
  * process. `init`: hold the conversation of protocol.h on descriptor 3, execute the plan, exec the payload.
  * `hook`: wait for the gate on descriptor 3, then exec an OCI hook.
+ * `companion`: run a program beside a container as long as the container's init lives.
  * `source`: clone mounts for a runtime that may not. Nobody calls it by hand.
  */
 #include <fcntl.h>
@@ -86,6 +87,8 @@ int main(int argc, char **argv)
     reset_signals();
     if (argc >= 4 && strcmp(argv[1], "hook") == 0)
         run_hook(argc, argv);
+    if (argc >= 4 && strcmp(argv[1], "companion") == 0)
+        run_companion(argv);
     if (argc == 2 && strcmp(argv[1], "source") == 0)
         run_source();
     if (argc >= 2 && argc <= 3 && strcmp(argv[1], "init") == 0)

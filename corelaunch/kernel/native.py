@@ -81,6 +81,18 @@ def sealed_memfd(name: str, data: bytes) -> int:
         os.close(fd)
 
 
+def bounded_memfd(name: str, size: int) -> int:
+    """A file in memory, of zeros, that can be written to and cannot grow: write(2) beyond its end is EPERM."""
+    fd = _memfd(name, _MFD_NOEXEC_SEAL)
+    try:
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_GROW | _F_SEAL_SHRINK | _F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def init_executable() -> int:
     """A read-only descriptor of a fresh sealed copy of corelaunch-init.
 

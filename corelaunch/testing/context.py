@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from corelaunch.api import AlreadyExists, Effect, KernelError, LaunchContext
+from corelaunch.api import AlreadyExists, Effect, KernelError, LaunchContext, start_time
 
 #: How long a manager under test may take for one call.
 SECONDS = 30.0
@@ -113,6 +113,10 @@ class RecordingContext(LaunchContext):
 
     def _is_there(self, effect: Effect) -> bool:
         """Whether there is anything of it."""
+        if effect.kind == "companion":
+            # A process has no name to look up, and does nothing before its announcement.
+            started: int = effect.args["start_time"]
+            return effect.number in self._effects and start_time(effect.args["pid"]) == started
         return any(self._look(name) for name in names_of(effect))
 
     def _gone(self, effect: Effect) -> None:

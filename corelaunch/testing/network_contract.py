@@ -29,6 +29,7 @@ from corelaunch.api import NetworkStrategy
 from .host import host_lacks
 from .network_host import LaterProcess, private_network
 from .network_promises_bridge import Sharing
+from .network_promises_companion import Accompanied
 from .network_promises_down import ComingDown
 from .network_promises_move import Moving
 from .network_promises_nat import Translating
@@ -37,7 +38,7 @@ from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
-class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, Moving, ComingDown):
+class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, Moving, Accompanied, ComingDown):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
     @pytest.fixture

@@ -70,6 +70,15 @@ def host_links() -> dict[str, SeenLink]:
         return netlink.links()
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Container:
     """A process in a network namespace of its own, and a netlink socket from inside it, as the init hands one out.
 

@@ -1,7 +1,7 @@
 """The reference network strategy: a veth pair by the standard library alone. The contract holds it to be right.
 
 It claims every feature of a pair alone; for those of a bridge see network_reference_bridge.py and
-network_reference_nat.py; :class:`PlainVeth` claims none.
+network_reference_nat.py, for that of a program network_reference_companion.py; :class:`PlainVeth` claims none.
 """
 
 # ruff: noqa: D102 -- the methods are documented where they are declared, in corelaunch.api
@@ -38,7 +38,7 @@ _OF_DNS = set(ascii_letters + digits + "-_.:,")
 class ReferenceVeth(NetworkStrategy):
     """Options: those that the claimed features bring."""
 
-    features = frozenset(FEATURES) - {"bridge", "nat", "move"}
+    features = frozenset(FEATURES) - {"bridge", "nat", "move", "companion"}
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         known = [option for feature in self.features for option in FEATURES[feature]]

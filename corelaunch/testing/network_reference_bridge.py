@@ -22,7 +22,7 @@ from .network_stage import FEATURES
 class ReferenceBridge(ReferenceVeth):
     """A bridge is ours if it has the address that ours have; it is in use if a link has it for its master."""
 
-    features = frozenset(FEATURES) - {"nat", "move"}
+    features = frozenset(FEATURES) - {"nat", "move", "companion"}
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         placement: NetworkPlacement = super().place(request)

@@ -22,7 +22,7 @@ MARK = "refnat-forwarding"
 class ReferenceNat(ReferenceBridge):
     """A table is ours if its comment is the address that our bridge of its name has."""
 
-    features = frozenset(FEATURES) - {"move"}
+    features = frozenset(FEATURES) - {"move", "companion"}
 
     def ensure(self, netlink: Rtnetlink, placement: NetworkPlacement, ctx: LaunchContext) -> None:
         if "nat" in placement.options:

@@ -127,7 +127,7 @@ ROWS = [
     Row("user who is not mapped", r"process\.user\.uid: 9 is not in linux\.uidMappings", put("process.user.uid", 9)),
     Row(
         "network",
-        r"cannot give the container a network interface: networks: .* needs root, and we are user \d+",
+        r"cannot give the container a network interface: networks\[0\]: .* needs root, and we are user \d+",
         add("linux.namespaces", {"type": "network"}),
         words=("--network", "veth"),
     ),

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "adjustment",
         "backends",
         "cgroup_owner",
+        "companion",
         "configuration",
         "lifecycle",
         "moments",

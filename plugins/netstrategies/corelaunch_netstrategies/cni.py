@@ -18,12 +18,13 @@ from corelaunch.api import (
     NetworkStrategy,
     PluginError,
     ProcessHandle,
+    boot_id,
     hookimpl,
 )
 
 from . import cni_list, cni_options, pair
 from .cni_plugin import Attachment, Plugin
-from .namespaces import ContainerNamespace, boot_id
+from .namespaces import ContainerNamespace
 from .process_groups import kill_group
 from .rtnetlink import Netlink
 

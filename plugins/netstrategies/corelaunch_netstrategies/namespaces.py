@@ -80,12 +80,6 @@ class ContainerNamespace:
         return {line.partition(":")[0].strip() for line in lines[2:] if ":" in line}
 
 
-def boot_id() -> str:
-    """The random id of this boot: pids and namespaces of another one are nobody's (random(4))."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
-
-
 def own_identity() -> NamespaceIdentity:
     """The network namespace of the calling thread."""
     status = os.stat(_OWN)

@@ -32,6 +32,16 @@ def kill_group(leader: int, leader_start: int) -> None:
         if time.monotonic() > deadline:
             raise DeadlineExceeded("process does not die", where=", ".join(map(str, members)))
         time.sleep(0.005)
+    _reap(leader, leader_start)
+
+
+def _reap(pid: int, pid_start: int) -> None:
+    """Reap a dead child of this process; that of another one is its parent's."""
+    if start_time(pid) == pid_start and _field(pid, _PARENT) == os.getpid():
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return  # somebody else of this process has done it
 
 
 def _kill(pid: int, group: int) -> None:

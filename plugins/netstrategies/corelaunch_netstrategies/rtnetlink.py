@@ -174,8 +174,11 @@ class Netlink(NetlinkSocket):
                 return True
         return False
 
-    def add_route(self, link: Link, destination: str, gateway: str) -> None:
-        """Add a route to ``destination`` (CIDR) by ``gateway``, or straight onto the link when that is ""."""
+    def add_route(self, link: Link, destination: str, gateway: str, *, priority: int = 0) -> None:
+        """Add a route to ``destination`` (CIDR) by ``gateway``, or straight onto the link when that is "".
+
+        Of several to the same destination the lowest priority counts; 0 is the kernel's default.
+        """
         family, host, prefix = parse_cidr(destination)
         message = self._route_message()
         message["family"], message["dst_len"], message["table"] = family, prefix, RT_TABLE_MAIN
@@ -186,6 +189,8 @@ class Netlink(NetlinkSocket):
             message["attrs"].append(("RTA_DST", host))
         if gateway:
             message["attrs"].append(("RTA_GATEWAY", gateway))
+        if priority:
+            message["attrs"].append(("RTA_PRIORITY", priority))
         where = f"{destination} via {gateway} on {link.name}" if gateway else f"{destination} on {link.name}"
         self._request(message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, "cannot add route", where)
 

@@ -17,11 +17,13 @@ import pytest
 
 from corelaunch.testing import network_wrong as wrong
 from corelaunch.testing import network_wrong_bridge as wrong_bridge
+from corelaunch.testing import network_wrong_companion as wrong_companion
 from corelaunch.testing import network_wrong_move as wrong_move
 from corelaunch.testing import network_wrong_nat as wrong_nat
 from corelaunch.testing import network_wrong_placement as wrong_placement
 from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
 from corelaunch.testing.network_reference_bridge import ReferenceBridge
+from corelaunch.testing.network_reference_companion import ReferenceCompanion
 from corelaunch.testing.network_reference_move import ReferenceMove
 from corelaunch.testing.network_reference_nat import ReferenceNat
 
@@ -190,6 +192,18 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
         {"a_foreign_link_that_took_the_name_since_stays_and_the_device_is_back_beside_it"}
     ),
     wrong_move.CopiesTheDevice: frozenset({"the_device_is_in_the_container_and_not_on_the_host"}),
+    wrong_companion.OutlivesTheContainer: frozenset({"a_program_ends_with_the_containers_process"}),
+    wrong_companion.ForgetsTheProgram: frozenset(
+        {
+            "a_program_ends_with_destroy_in_a_later_process",
+            "a_program_that_was_started_before_a_kill_9_ends_with_destroy",
+        }
+    ),
+    wrong_companion.ForgetsUnconfirmedPrograms: frozenset(
+        {"a_program_that_was_started_before_a_kill_9_ends_with_destroy"}
+    ),
+    wrong_companion.KillsByNumber: frozenset({"a_process_that_has_the_number_since_is_left_alone"}),
+    wrong_companion.RunsBeforeTheAnnouncement: frozenset({"a_program_does_not_run_when_its_announcement_fails"}),
 }
 
 #: These break something that most other promises stand on, or that others meet by chance: more may fail.
@@ -206,18 +220,23 @@ FAR_REACHING = frozenset(
         wrong_move.LosesTheDevice,
         wrong_move.ForgetsHowItWas,
         wrong_move.CopiesTheDevice,
+        wrong_companion.RunsBeforeTheAnnouncement,
     }
 )
 
-REFERENCES = ("ReferenceVeth", "ReferenceBridge", "ReferenceNat", "ReferenceMove", "PlainVeth")
+REFERENCES = (
+    "ReferenceVeth", "ReferenceBridge", "ReferenceNat", "ReferenceMove", "ReferenceCompanion", "PlainVeth"
+)
 
 CONTRACTS = """
 import os
 import pytest
-from corelaunch.testing import network_reference, network_reference_bridge, network_reference_move
-from corelaunch.testing import network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_move
+from corelaunch.testing import network_reference, network_reference_bridge, network_reference_companion
+from corelaunch.testing import network_reference_move, network_reference_nat, network_wrong, network_wrong_bridge
+from corelaunch.testing import network_wrong_companion, network_wrong_move
 from corelaunch.testing import network_wrong_nat, network_wrong_placement
 from corelaunch.testing.network_contract import NetworkStrategyContract
+from corelaunch.testing.network_promises_companion import Accompanied
 from corelaunch.testing.network_promises_move import Moving
 from corelaunch.testing.network_promises_nat import Translating
 from corelaunch.testing.network_stage import lend_devices
@@ -228,7 +247,7 @@ class WithDevices(NetworkStrategyContract):
         return lend_devices()
 
 # What is wrong in one way only is asked for that alone: all the rest is the reference's, which is asked.
-FOCUS = {network_wrong_nat: Translating, network_wrong_move: Moving}
+FOCUS = {network_wrong_nat: Translating, network_wrong_move: Moving, network_wrong_companion: Accompanied}
 
 def contract(strategy, module):
     members = {"strategy": pytest.fixture(lambda self: strategy(), name="strategy")}
@@ -239,8 +258,9 @@ def contract(strategy, module):
     return type(f"Test{strategy.__name__}", (base,), members)
 
 MODULES = (
-    network_reference, network_reference_bridge, network_reference_move, network_reference_nat,
-    network_wrong, network_wrong_bridge, network_wrong_move, network_wrong_nat, network_wrong_placement,
+    network_reference, network_reference_bridge, network_reference_companion, network_reference_move,
+    network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_companion, network_wrong_move,
+    network_wrong_nat, network_wrong_placement,
 )
 found = {}
 for module in MODULES:
@@ -301,7 +321,9 @@ def failed(promises: Mapping[str, str]) -> set[str]:
     return {promise.partition("[")[0] for promise, outcome in promises.items() if outcome not in ("", "skipped")}
 
 
-@pytest.mark.parametrize("strategy", [ReferenceVeth, ReferenceBridge, ReferenceNat, ReferenceMove, PlainVeth])
+@pytest.mark.parametrize(
+    "strategy", [ReferenceVeth, ReferenceBridge, ReferenceNat, ReferenceMove, ReferenceCompanion, PlainVeth]
+)
 def test_a_right_strategy_keeps_every_promise(
     report: Mapping[str, Mapping[str, str]], strategy: type[ReferenceVeth]
 ) -> None:
