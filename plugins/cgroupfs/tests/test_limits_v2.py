@@ -180,6 +180,14 @@ def test_limits_without_any_cgroup_are_refused() -> None:
         needs.check(CgroupPlacement({}), {"memory": {"limit": 5}})
 
 
+def test_no_limit_of_processes_needs_no_controller_and_a_limit_does(directory: Path) -> None:
+    (directory / "pids.max").unlink()
+    write_v2(str(directory), {"pids": {"limit": -1}})
+    assert not (directory / "pids.max").exists()
+    with pytest.raises(Unsupported, match=r"no control pids\.max"):
+        write_v2(str(directory), {"pids": {"limit": 7}})
+
+
 def test_every_controller_is_enabled_in_every_cgroup_above(tmp_path: Path) -> None:
     for level in (tmp_path / "root", tmp_path / "root/middle"):
         level.mkdir()
