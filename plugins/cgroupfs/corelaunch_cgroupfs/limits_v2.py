@@ -64,7 +64,7 @@ def write_v2(directory: str, resources: Mapping[str, Any], writes: Writes | None
 def _pids(directory: str, pids: Section, writes: Writes | None) -> None:
     limit = pids.number("limit", zero_is_unset=False)
     controls = Controls(directory, pids.where, writes)
-    # podman says -1 everywhere, also where the controller was not delegated: there nothing limits already.
+    # Where the controller was not delegated nothing limits already.
     if limit is not None and (limit >= 0 or controls.has("pids.max")):
         controls.set("pids.max", maximum(limit))
 
