@@ -16,6 +16,7 @@ REAL = pytest.mark.real
 ONLY_V2 = (
     "tests/host/test_cgroup_v2.py",
     "tests/host/test_reboot.py",
+    "tests/host/test_rootless_v2.py",
     "plugins/cgroupfs/tests/test_devices_v2.py::TestInTheKernel",
     "plugins/cgroupfs/tests/test_stats_match.py",
     "plugins/cgroupfs/tests/test_threaded.py",
@@ -25,6 +26,7 @@ ONLY_V2 = (
 ROWS = [
     pytest.param(V2, ONLY_V2, 0, id="only-v2"),
     pytest.param(V2, ("tests/host/test_cgroup_contract_bites.py",), 0, id="bites", marks=REAL),
+    pytest.param(V2, ("tests/host/test_pause.py", "tests/host/test_ps.py"), 0, id="pause-ps", marks=REAL),
 ]
 
 
