@@ -118,8 +118,16 @@ class Backends:
             return {**asked, "devices": [{"allow": False, "access": "rwm"}]}
         return asked
 
-    def open_unified(self) -> int:
-        """The cgroup to be born in (CLONE_INTO_CGROUP), -1 if there is none; the caller closes it."""
+    def open_unified(self, frozen: bool = False) -> int:
+        """The cgroup to be born in (CLONE_INTO_CGROUP), -1 if there is none; the caller closes it.
+
+        Args:
+            frozen: the container is paused. Born in a frozen cgroup of v2 a child would not come to its execve, and
+                vfork holds the parent until then, before the child is recorded: it is put there later, by its pid.
+                (On v1 and hybrid hosts, where children join by themselves, it is not the unified one that is frozen.)
+        """
+        if frozen and self.cgroup is not None and "self-join" not in self.cgroup.manager.features:
+            return -1
         path = self.cgroup_paths.get("")
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if path else -1
 

@@ -213,16 +213,16 @@ def _spawn_in_container(launch: Launch, process: SetnsProcess, io: ProcessIO) ->
     A container may have moved itself into a cgroup below (v2: one with controllers enabled below it takes no
     process, EBUSY), or have been moved elsewhere (ENOENT), as runc has it. Returns the cgroup to join as well.
     """
+    backends = launch.backends
     try:
-        return _spawn(launch, process, io, "exec", launch.backends.open_unified()), launch.backends.cgroup
+        return _spawn(launch, process, io, "exec", backends.open_unified(process.excused())), backends.cgroup
     except (FileNotFoundError, KernelError) as error:
         if error.errno == EACCES:  # of a user, from his session into a unit: add_process may have it moved
-            return _spawn(launch, process, io, "exec", -1), launch.backends.cgroup
-        if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP) or not launch.backends.falls_back:
+            return _spawn(launch, process, io, "exec", -1), backends.cgroup
+        if error.errno not in (EBUSY, ENOENT, EOPNOTSUPP) or not backends.falls_back:
             raise
         launch.log("debug", f"exec goes to the cgroup of the init: {error}")
-    stage0 = _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid))
-    return stage0, launch.backends.cgroup_v1()
+    return _spawn(launch, process, io, "exec", open_cgroup_of(process.target.pid)), backends.cgroup_v1()
 
 
 def _join_cgroup(launch: Launch, cgroup: Placed, process: ParentProcess, stage0: ProcessHandle) -> None:
