@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -29,10 +31,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REPORTS] = []
 
 
+@pytest.fixture(scope="session")
+def _guests(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
+    """The runs of all tests whose module has ``run_in_guest``, by test.
+
+    They begin with the first of them, as many at once as there are processors: a guest keeps one busy.
+    """
+    pool = ThreadPoolExecutor(os.cpu_count())
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    items = [item for item in items if hasattr(item.module, "run_in_guest") and not item.get_closest_marker("skip")]
+    yield {item.nodeid: pool.submit(item.module.run_in_guest, **item.callspec.params) for item in items}
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.fixture
-def guest_reports(pytestconfig: pytest.Config) -> list[tuple[str, Any]]:
-    """What ran in guests, to be told at the end."""
-    return pytestconfig.stash[_REPORTS]
+def report(request: pytest.FixtureRequest, _guests: dict[str, Future[Any]]) -> Any:
+    """What became of this test's run of pytest in a guest; also told at the end."""
+    found = _guests[request.node.nodeid].result()
+    request.config.stash[_REPORTS].append((request.node.callspec.id, found))
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -1,4 +1,6 @@
-"""resctrl on the kernel's own file system, in the guests with Intel RDT: the contract, the command, and the record.
+"""resctrl on the kernel's own file system, in the guests with Intel RDT: the command and the record.
+
+Its contract is played by test_contracts.py.
 
 The record (tests/fixtures/resctrl-6.1) is what this kernel answered to ``resctrl_operations.py``; the FUSE file system
 is held to it without a guest (tests/unit/testing/test_fuse_resctrl.py).
@@ -14,14 +16,6 @@ from vm_host import CHECKOUT, IN_GUEST, vm
 
 pytestmark = IN_GUEST
 
-PYTHON = CHECKOUT / ".venv/bin/python3"
-MOUNTED = "mountpoint -q /sys/fs/resctrl || mount -t resctrl resctrl /sys/fs/resctrl"
-CONTRACT = f"""
-{MOUNTED}
-export PYTHONPATH={CHECKOUT}:{CHECKOUT}/plugins/resctrl
-cd /tmp && exec {PYTHON} -m pytest -q -p no:cacheprovider -p no:corelaunch \
-    -p corelaunch.testing.pytest_plugin --corelaunch-contract rdt_manager:resctrl
-"""
 #: Machine -> what its guest is called, and how its file system is mounted.
 MACHINES = {"rdt": ("rdt", ""), "hsw": ("hsw", ""), "cdp": ("rdt", "-o cdp")}
 
@@ -35,15 +29,6 @@ def test_the_kernel_still_answers_as_it_was_recorded(machine: str) -> None:
     assert seen.returncode == 0, seen.stdout + seen.stderr
     recorded = CHECKOUT / f"tests/fixtures/resctrl-6.1/{machine}.jsonl"
     assert seen.stdout.splitlines() == recorded.read_text().splitlines()
-
-
-@pytest.mark.parametrize(("machine", "lacks"), [("rdt", ()), ("hsw", ("host lacks: 1", "not claimed: 3"))])
-def test_resctrl_keeps_every_promise(machine: str, lacks: tuple[str, ...]) -> None:
-    """A Haswell has no memory bandwidth to compare, and monitors nothing."""
-    seen = vm("--resctrl", machine, "sh", "-c", CONTRACT)
-    assert seen.returncode == 0, seen.stdout + seen.stderr
-    for words in ("broken: 0", *(lacks or ("host lacks: 0", "not claimed: 0"))):
-        assert words in seen.stdout
 
 
 @pytest.fixture(scope="module")
