@@ -31,7 +31,8 @@ MANAGER_PATH = "/org/freedesktop/systemd1"
 MANAGER = f"{SYSTEMD}.Manager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
-_JOB_ENDED = "JobRemoved"
+#: A job has ended: its number, its object, its unit, its result.
+_JOB_ENDED, _JOB_ENDED_ARGUMENTS = "JobRemoved", "uoss"
 _BUS_PATH = "/org/freedesktop/DBus"
 
 _CHUNK = 65536
@@ -59,6 +60,10 @@ class BusError(CorelaunchError):
 
 class Disconnected(CorelaunchError):
     """The other end hung up: systemd is executed anew, or has died."""
+
+
+class Garbled(CorelaunchError):
+    """What the other end says is not D-Bus, or no answer to what it was asked."""
 
 
 def addresses(manager: str) -> list[tuple[str, bool]]:
@@ -98,7 +103,7 @@ def connect(manager: str, deadline: float) -> Connection:
             except OSError as error:
                 tried.append(f"{path}: {(os.strerror(error.errno) if error.errno else str(error)).lower()}")
                 again = again or error.errno == ECONNREFUSED
-            except (BusError, Disconnected) as error:
+            except (BusError, Disconnected, Garbled) as error:
                 tried.append(f"{path}: {error.line()}")
                 again = again or isinstance(error, Disconnected)
         if not again or time.monotonic() > patience:
@@ -127,7 +132,7 @@ class Connection:
 
         Raises:
             OSError: nobody listens there.
-            Disconnected, BusError, DeadlineExceeded: as for a call.
+            Disconnected, Garbled, BusError, DeadlineExceeded: as for a call.
         """
         import _socket
 
@@ -147,10 +152,10 @@ class Connection:
 
             self._reader = Reader()
             if is_bus:
-                self.call(_BUS, "Hello", destination=_BUS, path=_BUS_PATH)
-                self._owner = self.call(
-                    _BUS, "GetNameOwner", "s", SYSTEMD, destination=_BUS, path=_BUS_PATH
-                )[0]
+                self.call(_BUS, "Hello", returns="s", destination=_BUS, path=_BUS_PATH)
+                (self._owner,) = self.call(
+                    _BUS, "GetNameOwner", "s", SYSTEMD, returns="s", destination=_BUS, path=_BUS_PATH
+                )
         except BaseException:
             self._socket.close()
             raise
@@ -178,17 +183,19 @@ class Connection:
         member: str,
         signature: str = "",
         *arguments: Any,
+        returns: str = "",
         path: str = MANAGER_PATH,
         destination: str = SYSTEMD,
     ) -> tuple[Any, ...]:
-        """Call a method and wait for its answer.
+        """Call a method and wait for its answer, whose signature is ``returns``.
 
         Raises:
             BusError: it was refused.
             Disconnected: nobody is there any more.
+            Garbled: the answer is none.
             DeadlineExceeded: no answer in time.
         """
-        return self._answer(self._ask(interface, member, signature, arguments, path, destination), member)
+        return self._answer(self._ask(interface, member, signature, arguments, path, destination), member, returns)
 
     def get(self, path: str, *names: str) -> list[Any]:
         """Properties of an object, asked for together.
@@ -198,13 +205,13 @@ class Connection:
             names: of properties, each with its interface: ``org.freedesktop.systemd1.Unit.ActiveState``.
 
         Raises:
-            BusError, Disconnected, DeadlineExceeded: as :meth:`call`.
+            BusError, Disconnected, Garbled, DeadlineExceeded: as :meth:`call`.
         """
         serials = []
         for name in names:
             interface, _, member = name.rpartition(".")
             serials.append(self._ask(PROPERTIES, "Get", "ss", (interface, member), path, SYSTEMD))
-        return [self._answer(serial, "Get")[0] for serial in serials]
+        return [self._answer(serial, "Get", "v")[0][1] for serial in serials]
 
     def job_result(self, job: str, until: float) -> str:
         """How a job has ended since :meth:`listen`, in systemd's word; "" if nothing was heard of it until then."""
@@ -213,11 +220,11 @@ class Connection:
             signal = self._take(
                 lambda message: message.kind == "signal"
                 and (message.sender == self._owner or not self._is_bus)
-                and message.body[1] == job,
+                and self._body(message)[1] == job,
                 "",
                 until,
             )
-            return str(signal.body[3])
+            return str(self._body(signal)[3])
         except DeadlineExceeded:
             return ""
 
@@ -231,14 +238,24 @@ class Connection:
         self._send(call(self._serial, destination, path, interface, member, signature, arguments))
         return self._serial
 
-    def _answer(self, serial: int, member: str) -> tuple[Any, ...]:
+    def _answer(self, serial: int, member: str, returns: str) -> tuple[Any, ...]:
         reply = self._take(lambda message: message.reply_to == serial and message.kind in ("reply", "error"), member)
         if reply.name in _LEFT and reply.kind == "error":
             raise Disconnected("systemd left the bus", where=self.path, why=member)
         if reply.kind == "error":
-            text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
-            raise BusError(member, reply.name, text)
-        return reply.body
+            raise BusError(member, reply.name, self._body(reply)[0] if reply.signature[:1] == "s" else "")
+        if reply.signature != returns:
+            raise self._garbled(f"it answers {member} with {reply.signature!r} in place of {returns!r}")
+        return self._body(reply)
+
+    def _body(self, message: Incoming) -> tuple[Any, ...]:
+        try:
+            return message.body
+        except ValueError as error:
+            raise self._garbled(str(error)) from error
+
+    def _garbled(self, why: str) -> Garbled:
+        return Garbled("systemd does not speak D-Bus", where=self.path, why=why)
 
     def _take(self, wanted: Callable[[Incoming], bool], what: str, until: float = float("inf")) -> Incoming:
         while True:
@@ -252,10 +269,11 @@ class Connection:
                 self._pending += (
                     message
                     for message in self._reader.feed(data)
-                    if message.kind in ("reply", "error") or (message.kind == "signal" and message.name == _JOB_ENDED)
+                    if message.kind in ("reply", "error")
+                    or (message.name == _JOB_ENDED and message.signature == _JOB_ENDED_ARGUMENTS)
                 )
             except ValueError as error:
-                raise Disconnected("systemd does not speak D-Bus", where=self.path, why=str(error)) from error
+                raise self._garbled(str(error)) from error
 
     def _receive(self, what: str, until: float = float("inf")) -> bytes:
         left = min(self.deadline, until) - time.monotonic()

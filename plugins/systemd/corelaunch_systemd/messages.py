@@ -1,23 +1,37 @@
-"""D-Bus messages (D-Bus specification, "Message Format"): calls to send, and what comes in cut into messages."""
+"""D-Bus messages, written and read by jeepney: calls to send, and what comes in cut into messages.
+
+jeepney's connections are not used: they send ``Hello``, which systemd's own socket never answers, without a deadline;
+and they drop signals that arrive between two calls (jeepney 0.9, io/blocking.py). Nor is its ``Parser``: it reads the
+bodies of all signals, of which there are many on a busy host, and trusts lengths and signatures.
+"""
 
 from __future__ import annotations
 
-from struct import unpack_from
-
-from .wire import NATIVE, decode, encode
+from .jeepney_messages import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-_KINDS = {1: "call", 2: "reply", 3: "error", 4: "signal"}
-_PATH, _INTERFACE, _MEMBER, _ERROR, _REPLY_TO, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
+_dbus = load()
+_FIELD = _dbus.HeaderFields
+_NUMBERS = (_FIELD.reply_serial, _FIELD.unix_fds)
+_TYPE = _dbus.MessageType
+_KINDS = {_TYPE.method_call: "call", _TYPE.method_return: "reply", _TYPE.error: "error", _TYPE.signal: "signal"}
 
-_CALL = 1
+#: What a message begins with, up to and with the length of its header's fields (D-Bus specification, "Message Format").
+_BEGINNING = 16
 _VERSION = 1
 #: What a message can be at most (the same chapter).
 _LONGEST = 1 << 27
+
+#: A type of no bytes: no valid signature has it, and jeepney would read an array of such for ever.
+_NOTHING = "()"
+
+#: What jeepney raises for bytes that are not of their types (KeyError: an unknown type; AssertionError: a text without
+#: its NUL; RecursionError: variants in variants).
+_WRONG = (ValueError, LookupError, TypeError, AssertionError, RecursionError)
 
 
 class Incoming:
@@ -28,24 +42,56 @@ class Incoming:
         reply_to: serial of the call that it answers, 0 if none.
         name: of the error or the signal.
         sender: its unique name on a bus, "" without one.
+        signature: the types of its arguments.
     """
 
-    def __init__(self, data: bytes, order: str) -> None:
-        number, end = data[1], 16 + unpack_from(order + "I", data, 12)[0]
-        # The fields are an array; before it are twelve bytes, so it is decoded with them as numbers.
-        fields = dict(decode("uuua(yv)", data[:end], order)[3])
-        self.kind = _KINDS.get(number, "")
-        self.reply_to: int = fields.get(_REPLY_TO, 0)
-        self.name: str = fields.get(_ERROR) or fields.get(_MEMBER, "")
-        self.sender: str = fields.get(_SENDER, "")
-        self._signature: str = fields.get(_SIGNATURE, "")
-        self._body = data[end + -end % 8 :]
-        self._order = order
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        length = int.from_bytes(data[12:_BEGINNING], "little" if data[:1] == b"l" else "big")
+        if _NOTHING.encode() in data[_BEGINNING : _BEGINNING + length]:  # neither names nor paths have it
+            raise ValueError("not the fields of a header")
+        header, self._body_at = _read(_dbus.Header.from_buffer, data)
+        # The body begins at a boundary of 8 bytes.
+        self._body_at += -self._body_at % 8
+        if self._body_at + header.body_length != len(data):
+            raise ValueError("the fields of a header are longer, or shorter, than it says")
+        fields = header.fields
+        if any(isinstance(value, str) is (field in _NUMBERS) for field, value in fields.items()):
+            raise ValueError("a field of the header is not of its type")
+        self._endianness = header.endianness
+        self.kind = _KINDS[header.message_type]
+        self.reply_to: int = fields.get(_FIELD.reply_serial, 0)
+        self.name: str = fields.get(_FIELD.error_name) or fields.get(_FIELD.member, "")
+        self.sender: str = fields.get(_FIELD.sender, "")
+        self.signature: str = fields.get(_FIELD.signature, "")
 
     @property
     def body(self) -> tuple[Any, ...]:
-        """The arguments; most signals are looked at by their name alone."""
-        return decode(self._signature, self._body, self._order)
+        """The arguments; a variant is a pair of its signature and its value.
+
+        Raises:
+            ValueError: the bytes are not of the types of the signature, or a variant has another one in it (nothing
+                that we ask for has).
+        """
+        data, at = self._data, self._body_at
+        inner = data[at + 1 : at + 1 + data[at]].decode("latin-1") if self.signature == "v" and at < len(data) else ""
+        if "v" in inner or _NOTHING in inner or ("v" in self.signature and self.signature != "v"):
+            raise ValueError(f"values of {self.signature!r} with {inner!r} in it were not asked for")
+        kind = _read(lambda: _dbus.parse_signature(list(f"({self.signature})")))
+        values, end = _read(kind.parse_data, data, at, self._endianness)
+        if end != len(data):
+            raise ValueError(f"not values of {self.signature!r}: {len(data) - at} bytes in place of {end - at}")
+        found: tuple[Any, ...] = values
+        return found
+
+
+def _read(read: Any, *arguments: Any) -> Any:
+    from struct import error
+
+    try:
+        return read(*arguments)
+    except (*_WRONG, error) as wrong:
+        raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
 
 
 class Reader:
@@ -61,18 +107,16 @@ class Reader:
             ValueError: that is not D-Bus.
         """
         self._buffer += data
-        while len(self._buffer) >= 16:
-            order = {b"l": "<", b"B": ">"}.get(self._buffer[:1], "")
-            if not order:
+        while len(self._buffer) >= _BEGINNING:
+            if self._buffer[:1] not in _dbus.endian_map or self._buffer[3] != _VERSION:
                 raise ValueError(f"not a D-Bus message: it begins with {self._buffer[:4]!r}")
-            body, _, fields = unpack_from(order + "III", self._buffer, 4)
-            length = 16 + fields + -fields % 8 + body
+            length = _dbus.calc_msg_size(self._buffer[:_BEGINNING])
             if length > _LONGEST:
                 raise ValueError(f"a message of {length} bytes")
             if len(self._buffer) < length:
                 return
             message, self._buffer = self._buffer[:length], self._buffer[length:]
-            yield Incoming(message, order)
+            yield Incoming(message)
 
 
 def call(
@@ -80,18 +124,14 @@ def call(
 ) -> bytes:
     """A method call.
 
+    An array is a list (of bytes: bytes), a struct a tuple, a variant a pair (signature, value).
+
     Raises:
         ValueError: the arguments do not fit the signature.
     """
-    arguments = encode(signature, body)
-    fields = [
-        (_PATH, ("o", path)),
-        (_INTERFACE, ("s", interface)),
-        (_MEMBER, ("s", member)),
-        (_DESTINATION, ("s", destination)),
-    ]
+    fields = {_FIELD.path: path, _FIELD.interface: interface, _FIELD.member: member, _FIELD.destination: destination}
     if signature:
-        fields.append((_SIGNATURE, ("g", signature)))
-    order = ord("l" if NATIVE == "<" else "B")
-    header = encode("yyyyuua(yv)", (order, _CALL, 0, _VERSION, len(arguments), serial, fields))
-    return header + bytes(-len(header) % 8) + arguments
+        fields[_FIELD.signature] = signature
+    header = _dbus.Header(_dbus.Endianness.little, _TYPE.method_call, 0, _VERSION, 0, serial, fields)
+    encoded: bytes = _read(_dbus.Message(header, body).serialise)
+    return encoded

@@ -110,7 +110,7 @@ class Systemd:
 
         def look() -> Unit:
             # Not by its object's path alone: asking that would load the unit, and it would be there then.
-            (path,) = self._connection.call(MANAGER, "GetUnit", "s", unit)
+            (path,) = self._connection.call(MANAGER, "GetUnit", "s", unit, returns="o")
             return Unit(*self._connection.get(path, *names))
 
         try:
@@ -130,7 +130,7 @@ class Systemd:
         """
         self._listen()
         (job,) = self._connection.call(
-            MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", list(properties), []
+            MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", list(properties), [], returns="o"
         )
         result = self.wait(job)
         if result == "gone":
@@ -143,7 +143,9 @@ class Systemd:
         """Stop a unit and wait until it is down; one that is not there is down."""
         self._listen()
         try:
-            (job,) = self._persist(lambda: self._connection.call(MANAGER, "StopUnit", "ss", unit, "replace"))
+            (job,) = self._persist(
+                lambda: self._connection.call(MANAGER, "StopUnit", "ss", unit, "replace", returns="o")
+            )
         except BusError as error:
             if error.name in _NO_UNIT:
                 return

@@ -1,12 +1,10 @@
 """Values in the text format of GVariant, as annotations have them: ``uint64 5``, ``'text'``, ``@as []``.
 
-https://docs.gtk.org/glib/gvariant-text-format.html, without maybe types, dictionaries, format strings and infinity:
-no property of a unit needs them. The types are those of D-Bus.
+https://docs.gtk.org/glib/gvariant-text-format.html, without maybe types, dictionaries, object paths, signatures, format
+strings and infinity: no property of a unit needs them. The types are those of D-Bus.
 """
 
 from __future__ import annotations
-
-from .wire import split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ _KEYWORDS = {
     "uint64": "t",
     "double": "d",
     "string": "s",
-    "objectpath": "o",
-    "signature": "g",
 }
 _RANGES = {
     "y": (0, (1 << 8) - 1),
@@ -92,7 +88,7 @@ class _Node:
             kinds = split(signature[1:-1])
             if len(kinds) == len(self.content):
                 return tuple(node.typed(kind) for node, kind in zip(self.content, kinds))
-        if self.kind == "string" and signature in ("s", "o", "g"):
+        if self.kind == "string" and signature == "s":
             return self.content
         if self.kind == "boolean" and signature == "b":
             return self.content
@@ -135,7 +131,7 @@ class _Parser:
         if start == "@":
             self.at += 1
             annotated = self.word()
-            if len(split(annotated)) != 1 or set(annotated) & set("v{"):
+            if len(split(annotated)) != 1:
                 raise ValueError(f"at {at}: {annotated!r} is no type of a property")
             return self.annotated(annotated, depth, at)
         if start in "'\"" and start:
@@ -215,6 +211,40 @@ class _Parser:
             except (ValueError, OverflowError):
                 raise self.error("not the code of a letter") from None
         return _ESCAPES.get(letter, letter)
+
+
+def split(signature: str) -> list[str]:
+    """The single types of a signature.
+
+    Raises:
+        ValueError: it is not one, or has a type that no property has.
+    """
+    found = []
+    rest = signature
+    while rest:
+        single, rest = _single(rest, 0)
+        found.append(single)
+    return found
+
+
+def _single(signature: str, depth: int) -> tuple[str, str]:
+    first = signature[:1]
+    if depth > _DEEPEST or not first:
+        raise ValueError("not a D-Bus type")
+    if first == "a":
+        inner, rest = _single(signature[1:], depth + 1)
+        return f"a{inner}", rest
+    if first == "(":
+        rest, whole = signature[1:], "("
+        while not rest.startswith(")"):
+            inner, rest = _single(rest, depth + 1)
+            whole += inner
+        if whole == "(":
+            raise ValueError("not a D-Bus type: ()")
+        return f"{whole})", rest[1:]
+    if first not in _KEYWORDS.values():
+        raise ValueError(f"not a D-Bus type: {first!r}")
+    return first, signature[1:]
 
 
 def _number(word: str, at: int) -> str:

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corelaunch_systemd import bus, parts
-from corelaunch_systemd.bus import BusError, Connection, Disconnected
+from corelaunch_systemd.bus import BusError, Connection, Disconnected, Garbled
 from corelaunch_systemd.systemd import Systemd, version_number
-from jeepney import MessageType, Parser, new_error, new_method_return, new_signal
+from jeepney import HeaderFields, MessageType, Parser, new_error, new_method_return, new_signal
 from jeepney.wrappers import DBusAddress
 
 from corelaunch.api import DeadlineExceeded, Unsupported
@@ -71,12 +72,28 @@ def answers(*replies: Callable[..., bytes]) -> Script:
     return script
 
 
+def answer(signature: str, *body: object) -> Callable[..., bytes]:
+    return lambda call: new_method_return(call, signature, body).serialise(1)
+
+
 def value(signature: str, content: object) -> Callable[..., bytes]:
-    return lambda call: new_method_return(call, "v", ((signature, content),)).serialise(1)
+    return answer("v", (signature, content))
 
 
 def open_at(path: str, seconds: float = 5) -> Connection:
     return Connection(path, False, time.monotonic() + seconds)
+
+
+@pytest.fixture
+def systemd(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Systemd]:
+    """systemd as the scripts play it."""
+
+    def connected(*scripts: Script, seconds: float = 5) -> Systemd:
+        path = serve(*scripts)
+        monkeypatch.setattr(bus, "addresses", lambda manager: [(path, False)])
+        return Systemd(parts.SYSTEM, time.monotonic() + seconds)
+
+    return connected
 
 
 @pytest.mark.parametrize("said", [b"REJECTED EXTERNAL\r\n", b"ERROR no\r\n", b"DATA\r\nREJECTED\r\n"])
@@ -110,10 +127,71 @@ def test_an_answer_that_does_not_come_is_an_error(serve: Callable[..., str]) -> 
     done.set()
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"l\2\0\1" + b"\xff" * 12])
-def test_what_is_not_dbus_is_a_hang_up(serve: Callable[..., str], said: bytes) -> None:
-    with open_at(serve(answers(lambda call: said))) as connection, pytest.raises(Disconnected):
-        connection.call(bus.MANAGER, "GetUnit", "s", "a.scope")
+def test_an_end_in_the_midst_of_an_answer_is_a_hang_up(serve: Callable[..., str]) -> None:
+    script = answers(lambda call: value("s", "x")(call)[:-3])
+    with open_at(serve(script)) as connection, pytest.raises(Disconnected, match="hung up"):
+        connection.call(bus.MANAGER, "GetUnit", "s", "a.scope", returns="o")
+
+
+NO_ANSWERS: list[Callable[..., bytes]] = [
+    lambda call: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    lambda call: b"l\2\0\1" + b"\xff" * 12,
+    lambda call: b"B" + answer("o", "/a")(call)[1:],  # its numbers are of the other order
+    lambda call: answer("o", "/abc")(call)[:-1] + b"x",  # the text has no end
+    lambda call: answer("o", "/abc")(call).replace(b"\4\0\0\0/abc", b"\xf0\0\0\0/abc"),  # it ends after its message
+    answer("s", "/a"),
+    answer(""),
+    answer("oo", "/a", "/b"),
+    answer("v", ("o", "/a")),
+]
+
+
+@pytest.mark.parametrize("said", NO_ANSWERS)
+def test_what_is_no_answer_is_an_error_at_once_and_not_asked_again(
+    systemd: Callable[..., Systemd], said: Callable[..., bytes]
+) -> None:
+    with systemd(answers(said)) as played, pytest.raises(Garbled, match="does not speak D-Bus"):
+        played.find("a.scope")
+
+
+def test_the_answer_to_another_call_is_none_to_ours(serve: Callable[..., str]) -> None:
+    def script(call: Any) -> bytes:
+        ours = call.header.serial
+        call.header.serial = ours + 1
+        theirs = new_method_return(call, "o", ("/theirs",)).serialise(1)
+        refusal = new_error(call, "org.x.Refused").serialise(2)
+        call.header.serial = ours
+        return theirs + refusal + new_method_return(call, "o", ("/ours",)).serialise(3)
+
+    with open_at(serve(answers(script))) as connection:
+        assert connection.call(bus.MANAGER, "GetUnit", "s", "a.scope", returns="o") == ("/ours",)
+
+
+def test_signals_between_the_parts_of_an_answer_are_not_taken_for_it(serve: Callable[..., str]) -> None:
+    def script(connection: socket.socket) -> None:
+        greet(connection)
+        (call,) = Parser().feed(connection.recv(4096))
+        address = DBusAddress("/x", bus.SYSTEMD, bus.PROPERTIES)
+        changed = new_signal(address, "PropertiesChanged", "sa{sv}as", ("x", {"A": ("v", ("s", "()"))}, []))
+        changed.header.fields[HeaderFields.reply_serial] = call.header.serial
+        said = changed.serialise(1) + new_method_return(call, "o", ("/a",)).serialise(2)
+        for at in range(0, len(said), 7):
+            connection.sendall(said[at : at + 7])
+
+    with open_at(serve(script)) as connection:
+        assert connection.call(bus.MANAGER, "GetUnit", "s", "a.scope", returns="o") == ("/a",)
+
+
+def test_the_end_of_a_job_in_other_words_is_not_believed(systemd: Callable[..., Systemd]) -> None:
+    job = "/org/freedesktop/systemd1/job/7"
+    address = DBusAddress(bus.MANAGER_PATH, bus.SYSTEMD, bus.MANAGER)
+
+    def reply(call: Any) -> bytes:
+        short = new_signal(address, "JobRemoved", "uo", (7, job))
+        return short.serialise(1) + new_method_return(call, "o", (job,)).serialise(2)
+
+    with systemd(answers(reply, lambda call: b"?" * 16)) as played, pytest.raises(Garbled):
+        played.start("a.scope", [])
 
 
 def test_a_refusal_has_its_name_and_text(serve: Callable[..., str]) -> None:
@@ -121,18 +199,6 @@ def test_a_refusal_has_its_name_and_text(serve: Callable[..., str]) -> None:
     with open_at(serve(refusal)) as connection, pytest.raises(BusError) as caught:
         connection.call(bus.MANAGER, "GetUnit", "s", "a.scope")
     assert (caught.value.name, caught.value.text) == ("org.x.Refused", "because")
-
-
-@pytest.fixture
-def systemd(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Systemd]:
-    """systemd as the scripts play it."""
-
-    def connected(*scripts: Script, seconds: float = 5) -> Systemd:
-        path = serve(*scripts)
-        monkeypatch.setattr(bus, "addresses", lambda manager: [(path, False)])
-        return Systemd(parts.SYSTEM, time.monotonic() + seconds)
-
-    return connected
 
 
 def test_a_systemd_that_is_too_old_is_refused(systemd: Callable[..., Systemd]) -> None:
