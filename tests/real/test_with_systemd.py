@@ -282,6 +282,7 @@ def test_the_machine_is_as_before(tmp_path: Path) -> None:
             "settings": lambda: [Path("/proc/sys", name).read_text() for name in ("fs/nr_open", "kernel/pid_max")],
             "hostname": os.uname,
             "devices": lambda: sorted(name for name in os.listdir("/dev") if not name.startswith(("tap", "loop"))),
+            "null": lambda: os.stat(os.devnull)[:6],  # mode, inode, device, links, owner and group
             "etc": lambda: sorted(os.listdir("/etc")),
             "run": lambda: os.path.exists("/run/with-systemd"),
             "state": lambda: sorted(os.listdir("/var/lib/systemd")),
@@ -290,6 +291,7 @@ def test_the_machine_is_as_before(tmp_path: Path) -> None:
 
     before = machine()
     shell("unified", "echo cl-real >/etc/hostname; touch /etc/cl-real /run/cl-real; hostname cl-real")
+    shell("unified", "true", "--user", USER, cwd="/")
     assert machine() == before
     assert not os.path.exists("/etc/cl-real")
     assert not os.path.exists("/run/cl-real")

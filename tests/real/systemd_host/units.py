@@ -122,7 +122,7 @@ def write(job: Job, run: Path) -> None:
     _write_manager(run / "systemd/system", "system", run / "dbus/system_bus_socket", service)
     _write_manager(runtime / "systemd/user", "session", runtime / "bus", {_SERVICE: command})
     for path in (runtime, *runtime.rglob("*")):
-        os.chown(path, job.uid, job.gid)
+        os.chown(path, job.uid, job.gid, follow_symlinks=False)  # masked units are links to the host's /dev/null
 
 
 def _write_manager(directory: Path, kind: str, bus: Path, service: dict[str, str]) -> None:

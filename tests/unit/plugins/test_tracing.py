@@ -101,7 +101,7 @@ def test_the_command_tells_stderr_if_asked_and_imports_nothing_if_not(value: str
         {} if value is None else {"CORELAUNCH_TRACE_PLUGINS": value}
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment, timeout=30
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False, env=environment, timeout=30
     )
     asked = value == "1"
     assert done.returncode == (3 if asked else 0), done.stderr
@@ -114,4 +114,4 @@ def test_a_stderr_that_nobody_reads_stops_nothing() -> None:
         "guard = TracingWatchdog(Log(), 1, 5.0)\nos.close(2)\nassert guard('a', 'b', int, '7') == 7\n"
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=30)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, env=environment, timeout=30)

@@ -16,7 +16,6 @@ from corelaunch.cli.main import main
 from corelaunch.errors import KernelError
 from corelaunch.scaffold import project
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 #: The longest name of each kind: lines are as long as they can be, and the class has every word of it.
 LONGEST = {kind: f"aaaaaaaa-bbbbbbbb-cccccccc-dddd{kind[0]}" for kind in hookspecs.GROUPS}
 
@@ -158,7 +157,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("scaffold") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     [site] = place.glob("lib/python3*/site-packages")
-    ours = [str(CHECKOUT), *(path for path in sys.path if path.endswith("site-packages"))]
+    ours = [str(Path(hookspecs.__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))]
     (site / "ours.pth").write_text("".join(f"{path}\n" for path in ours))
     return place
 

@@ -303,7 +303,7 @@ RULES: list[tuple[list[tuple[str, Any]], str, str]] = [
     ),
     ([("linux.timeOffsets", {"monotonic": {"secs": 1}})], "linux.timeOffsets", "without a time namespace"),
     (
-        [("linux.netDevices", {"eth1": {}}), ("linux.namespaces", [{"type": "mount"}])],
+        [("linux.netDevices", {"eth1": {}}), ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}])],
         "linux.netDevices",
         "without a network namespace",
     ),

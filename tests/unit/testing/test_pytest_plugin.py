@@ -88,14 +88,14 @@ def test_what_this_host_lacks_is_skipped_and_told_apart_from_what_is_not_claimed
     done = run("-k", "Limiting or limit or Unclaimed or device", test_mine=ON_FAKE_FILES)
     assert done.returncode == 0, done.stdout
     assert "host lacks: 1\n    1 this host lacks a kernel behind its cgroup files" in done.stdout
-    assert "1 feature 'devices' not claimed" in done.stdout
+    assert re.search(r"^    \d+ feature 'devices' not claimed$", done.stdout, re.MULTILINE)
 
 
 def test_what_this_host_lacks_fails_where_it_is_required(run: Run) -> None:
     done = run("--corelaunch-host=require", "-k", "pids_limit_holds or device_rules", test_mine=ON_FAKE_FILES)
     assert done.returncode == 1, done.stdout
     assert "this host lacks a kernel behind its cgroup files (and --corelaunch-host=require was given)" in done.stdout
-    assert "1 failed, 1 skipped" in done.stdout, "what is not claimed is never a failure"
+    assert re.search("^1 failed, [0-9]+ skipped", done.stdout, re.MULTILINE), "what is not claimed is never a failure"
 
 
 @pytest.mark.parametrize("choice", ["cgroupfs", "cgroup_manager:", "lifecycle:", "nonsense:x"])
