@@ -142,7 +142,8 @@ def check_code(entry: EntryPoint, module: str) -> None:
 def _metadata_directories(directory: str) -> list[str]:
     try:
         with os.scandir(directory or ".") as entries:
-            return sorted(entry.name for entry in entries if entry.name.endswith(".dist-info"))
+            # "~": pip moves what it is about to replace out of the way under such a name, and is not done yet.
+            return sorted(e.name for e in entries if e.name.endswith(".dist-info") and not e.name.startswith("~"))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []  # a zip file, a path entry that does not exist or is not for us: nothing is imported from there
 

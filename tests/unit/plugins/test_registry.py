@@ -39,6 +39,12 @@ def test_the_scan_finds_what_importlib_metadata_finds() -> None:
     assert ours == theirs
 
 
+def test_a_distribution_that_pip_is_replacing_is_not_a_second_one(install: Install) -> None:
+    site = install("mine")
+    install("mine", distribution="~orelaunch-mine")
+    assert isinstance(Registry([str(site)]).load("cgroup_manager", "mine"), api.CgroupManager)
+
+
 def test_only_what_is_chosen_is_imported(install: Install) -> None:
     site = install("mine")
     install("bomb", "raise SystemExit('imported')")
