@@ -13,6 +13,7 @@ import pytest
 from corelaunch.api import CgroupManager, CgroupPlacement, CgroupRequest, ConfigError, KernelError, Unsupported
 
 from .cgroup_stage import Stage
+from .cgroup_subject import TOO_MUCH
 
 MIB = 1 << 20
 
@@ -231,9 +232,9 @@ class Measuring:
             poll = select.poll()
             poll.register(events, mask)
             assert not poll.poll(100), "awake before anything has happened"
-            subject = stage.join(made, "exec tail /dev/zero")
-            assert poll.poll(10_000), "an OOM kill, and nobody was woken"
+            subject = stage.join(made, TOO_MUCH)
             assert subject.wait() == -9
+            assert poll.poll(10_000), "an OOM kill, and nobody was woken"
         finally:
             os.close(events)
 
@@ -243,6 +244,6 @@ class Measuring:
         stage.need_kernel()
         made = stage.create()
         stage.set(made, {"memory": {"limit": 8 * MIB, "swap": 8 * MIB}})
-        subject = stage.join(made, "exec tail /dev/zero")
+        subject = stage.join(made, TOO_MUCH)
         assert subject.wait() == -9
         assert stage.manager.oom_kill_count(made.placement) >= 1

@@ -10,7 +10,7 @@ import pytest
 from corelaunch.api import ConfigError, KernelError, Unsupported
 
 from .cgroup_stage import Made, Stage
-from .cgroup_subject import wait_until
+from .cgroup_subject import TOO_MUCH, wait_until
 from .host import host_lacks
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ class Unified:
         limits = {"limit": 8 * MIB, "swap": 8 * MIB}
         stage.set(made, {"memory": limits, "unified": {"memory.oom.group": "1"}})
         bystander = stage.join(made)
-        stage.join(made, "exec tail /dev/zero")
+        assert stage.join(made, TOO_MUCH).wait() == -9
         assert wait_until(lambda: not bystander.alive), "killed for its memory, and another process lives on"
         assert stage.manager.oom_kill_count(made.placement) >= 2
 

@@ -14,8 +14,14 @@ from contextlib import suppress
 
 from corelaunch.api import CgroupManager, CgroupPlacement, Effect, ProcessHandle, start_time
 
-#: How long a process under test may take for what it does at once.
-PATIENCE = 5.0
+#: How long what is sure to happen may take (a process that is killed ends): a guest is slow, and the host of many busy.
+PATIENCE = 60.0
+
+#: How long something may take that a wrong backend never does.
+_AT_ONCE = 10.0
+
+#: A script that needs more memory than a cgroup of some MiB has; where nothing limits it, it ends with an error soon.
+TOO_MUCH = "ulimit -v 500000; exec tail /dev/zero"
 
 
 class Subject:
@@ -129,7 +135,7 @@ def _serve(manager: CgroupManager, read: int, write: int) -> None:
             answer = (pids, "")
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not manager.processes(placement))
+            wait_until(lambda: not manager.processes(placement), PATIENCE)
             manager.destroy(placement, [Effect(**fields) for fields in message["effects"]])
     except BaseException as error:  # noqa: BLE001 -- the test that asked reads it
         answer = (answer[0], f"{type(error).__name__}: {error}")
@@ -139,9 +145,9 @@ def _serve(manager: CgroupManager, read: int, write: int) -> None:
         os._exit(0)
 
 
-def wait_until(condition: Callable[[], bool]) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = _AT_ONCE) -> bool:
     """Wait until something is so; False if it is not so in time."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
