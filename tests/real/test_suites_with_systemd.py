@@ -20,9 +20,10 @@ ALL = (*QUICK, "exec", "launch", "lifecycle_cli", "cli_verbs", "notify", "seed",
 
 #: Promises that are not claimed, and that this host lacks the means to try, of each manager in each mode.
 CONTRACTS = {
-    ("cgroupfs", "hybrid"): (0, 0),
-    ("cgroupfs", "legacy"): (0, 0),
-    # Its cgroups are the service manager's to make; in a cgroup namespace v1 tells nobody that one is empty.
+    # The features pressure, unified and delegate are of pure cgroup v2.
+    ("cgroupfs", "hybrid"): (9, 0),
+    ("cgroupfs", "legacy"): (9, 0),
+    # Nor has it plain-directories; in a cgroup namespace v1 tells nobody that a cgroup is empty.
     ("systemd", "hybrid"): (10, 0),
     ("systemd", "legacy"): (10, 1),
     # Fifteen promises need a controller in cgroup2; script/vm has them all.
