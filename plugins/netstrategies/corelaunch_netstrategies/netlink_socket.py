@@ -30,6 +30,12 @@ SOL_NETLINK, NETLINK_EXT_ACK = 270, 11
 #: Linux 5.14; a number that the kernel never gives to a second network namespace, unlike its inode number.
 SO_NETNS_COOKIE = 71
 
+#: The port of the kernel (netlink(7), nl_pid).
+_KERNEL = 0
+#: One link alone may fill more than 64 KiB: so much its alternative names may take (rtnl_alt_ifname() of
+#: net/core/rtnetlink.c), and a container gives those to its interfaces as it likes.
+_LARGEST_DATAGRAM = 1 << 18
+
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 
@@ -104,9 +110,15 @@ class NetlinkSocket:
         poll.register(self._socket, select.POLLIN)
         while True:
             # Polled, because a timeout on the socket would set O_NONBLOCK on the caller's descriptor too.
-            if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+            left = self._deadline - time.monotonic()
+            if not poll.poll(max(0.0, left) * 1000) or left <= 0:  # in time also if somebody sends all the time
                 raise DeadlineExceeded(what, where=wheres[-1], why="the kernel did not answer in time")
-            for kind, flags, sequence, body in messages(self._socket.recv(1 << 16)):
+            datagram, (port, _groups) = self._socket.recvfrom(_LARGEST_DATAGRAM)
+            if port != _KERNEL:
+                # In a container that runs, whoever has CAP_NET_ADMIN there may send to us (NL_CFG_F_NONROOT_SEND of
+                # net/netlink/af_netlink.c), and would decide what we take for the kernel's answers.
+                continue
+            for kind, flags, sequence, body in messages(datagram):
                 if not first <= sequence <= self._sequence:
                     continue
                 if flags & NLM_F_DUMP_INTR and kind != NLMSG_ERROR:

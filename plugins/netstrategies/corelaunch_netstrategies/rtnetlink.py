@@ -92,14 +92,14 @@ class Netlink(NetlinkSocket):
         properties = found.get_attr("IFLA_PROP_LIST")
         return Link(
             index=found["index"],
-            name=found.get_attr("IFLA_IFNAME"),
+            name=_text(found.get_attr("IFLA_IFNAME")),
             kind=(information.get_attr("IFLA_INFO_KIND") if information else None) or "",
             mac=found.get_attr("IFLA_ADDRESS") or "",
-            alias=found.get_attr("IFLA_IFALIAS") or "",
+            alias=_text(found.get_attr("IFLA_IFALIAS")),
             up=bool(found["flags"] & IFF_UP),
             mtu=found.get_attr("IFLA_MTU") or 0,
             master=found.get_attr("IFLA_MASTER") or 0,
-            alternatives=list(properties.altnames()) if properties else [],
+            alternatives=[_text(name) for name in properties.altnames()] if properties else [],
             counters=dict(found.get_attr("IFLA_STATS64") or {}),
         )
 
@@ -215,3 +215,8 @@ class Netlink(NetlinkSocket):
         message["header"]["sequence_number"] = self.next_sequence()
         message.encode()
         return self.exchange(bytes(message.data), what, [where])
+
+
+def _text(value: str | bytes | None) -> str:
+    """A name or alias; pyroute2 leaves it as it is if it is no UTF-8, which the kernel does not ask of a container."""
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value or ""

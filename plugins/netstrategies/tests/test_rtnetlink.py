@@ -7,11 +7,14 @@ import errno
 import fcntl
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from corelaunch_netstrategies.cidr import parse_cidr
+from corelaunch_netstrategies.netlink_socket import NLMSG_ERROR
 from corelaunch_netstrategies.rtnetlink import Netlink
 
 from corelaunch.api import DeadlineExceeded, KernelError
@@ -86,6 +89,56 @@ def test_a_deadline_that_has_passed_ends_the_wait() -> None:
         netlink._socket = Silent(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE)
         with pytest.raises(DeadlineExceeded, match="clnet0: the kernel did not answer in time"):
             netlink.link(name="clnet0")
+
+
+def test_what_anybody_but_the_kernel_sends_is_no_answer(netlink: Netlink) -> None:
+    assert netlink.link(name="lo") is not None  # so that the socket has its port
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_ROUTE) as hostile:
+        for ahead in range(1, 9):
+            refused = struct.pack("=IHHIIi", 20, NLMSG_ERROR, 0, netlink._sequence + ahead, 0, -errno.EPERM)
+            hostile.sendto(refused, (netlink._socket.getsockname()[0], 0))
+    found = netlink.link(name="lo")
+    assert found is not None and found.name == "lo"
+
+
+class Chatty(Silent):
+    """A socket into which somebody else sends all the time, and the kernel nothing."""
+
+    def recvfrom(self, *_size: object) -> Any:
+        return b"", (4711, 0)
+
+
+def test_a_deadline_ends_the_wait_though_somebody_sends_all_the_time() -> None:
+    with Netlink(time.monotonic() + 0.05) as netlink:
+        netlink._socket.close()
+        ours, its = socket.socketpair()
+        its.send(b"always something to read")
+        netlink._socket = Chatty(fileno=ours.detach())
+        with its, pytest.raises(DeadlineExceeded, match="clnet0: the kernel did not answer in time"):
+            netlink.link(name="clnet0")
+
+
+def test_a_link_with_as_many_alternative_names_as_the_kernel_takes_is_read(netlink: Netlink) -> None:
+    make_pair(netlink, "clnet0")
+    link = netlink.link(name="clnet0")
+    assert link is not None
+    names = []
+    with pytest.raises(KernelError, match="property list too long"):
+        while True:
+            netlink.add_alternative(link, name := f"{len(names):04d}".ljust(127, "x"))
+            names.append(name)
+    found = netlink.link(name="clnet0")
+    assert found is not None and found.alternatives == names and len("".join(names)) > 60000
+
+
+def test_names_that_are_no_text_are_read_without_an_error(netlink: Netlink) -> None:
+    make_pair(netlink, "clnet0")
+    link = netlink.link(name="clnet0")
+    assert link is not None
+    odd = b"\xff\xfe\xfd"
+    netlink.set_link(link, attributes=[("IFLA_IFNAME", odd), ("IFLA_IFALIAS", odd)])
+    found = netlink.link(index=link.index)
+    assert found is not None and found.name == found.alias == odd.decode(errors="surrogateescape")
 
 
 def test_a_handed_socket_stays_open_and_blocking() -> None:
