@@ -33,8 +33,9 @@ DEVICE, PEER, ADDRESSES = "clnetdev", "clnetend", ["10.9.0.2/24", "fd00:9::2/64"
 #: The device there?, number the container's namespace and look it up, name free inside?, addresses, move, look; then
 #: look, MTU; look, up, 2 addresses.
 REQUESTS = 7 + 6
-#: On the host: own name free?, number free?; inside: look, move; then look, MTU, up, its addresses, 2 addresses.
-REQUESTS_BACK = 10
+#: Inside: look, without alternative names; on the host: own name free?, number free?; inside: move; then look, MTU, up,
+#: its addresses, 2 addresses, its alternative name.
+REQUESTS_BACK = 12
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +152,63 @@ def test_a_refusal_at_any_request_brings_the_device_back(
         patch.setattr(NetlinkSocket, "exchange", lambda *arguments: at_request(*arguments))
         with pytest.raises(KernelError, match="no memory for a message"):
             launch(container, recorder)
+    HostDevice().destroy(place(), recorder.effects)
+    assert of_device() == was
+
+
+#: What a container with CAP_NET_ADMIN may do to its device: name -> arguments of ip(8).
+HOSTILE: dict[str, list[str | bytes]] = {
+    "a name of the host's": ["link", "set", DEVICE, "name", PEER],
+    "a name that is no text": ["link", "set", DEVICE, "name", b"\xff\xfe"],
+    "an alternative name of the host's": ["link", "property", "add", "dev", DEVICE, "altname", PEER],
+    "an alternative name that is no text": ["link", "property", "add", "dev", DEVICE, "altname", b"\xff\xfe"],
+    "no alternative name": ["link", "property", "del", "dev", DEVICE, "altname", "clnet-a-long-name"],
+    "another alias": ["link", "set", DEVICE, "alias", "of the container"],
+    "an alias that is no text": ["link", "set", DEVICE, "alias", b"\xff\xfe"],
+    "another MAC address and MTU": ["link", "set", DEVICE, "address", "02:00:00:00:00:07", "mtu", "1281"],
+    "down": ["link", "set", DEVICE, "down"],
+}
+
+
+@pytest.mark.parametrize("act", HOSTILE)
+def test_whatever_the_container_does_to_it_the_device_comes_back_as_it_was(container: Container, act: str) -> None:
+    was, recorder = of_device(), EffectRecorder()
+    launch(container, recorder)
+    inside = ["nsenter", f"--net=/proc/{container.process.pid}/ns/net", "ip", *HOSTILE[act]]
+    subprocess.run(inside, check=True)
+    container.die()
+    HostDevice().destroy(place(), recorder.effects)
+    assert of_device() == was
+
+
+def test_as_many_names_as_the_kernel_takes_do_not_keep_the_device(container: Container) -> None:
+    was, recorder = of_device(), EffectRecorder()
+    launch(container, recorder)
+    with Netlink(time.monotonic() + 10, container.netlink_fd) as inside:
+        link = inside.link(name=DEVICE)
+        assert link is not None
+        with pytest.raises(KernelError, match="property list too long"):
+            for number in range(1000):
+                inside.add_alternative(link, f"{number:04d}".ljust(127, "x"))
+    container.die()
+    HostDevice().destroy(place(), recorder.effects)
+    assert of_device() == was
+
+
+def test_an_alternative_name_that_somebody_else_has_by_now_is_an_error_and_the_rest_is_as_it_was(
+    container: Container,
+) -> None:
+    was, recorder = of_device(), EffectRecorder()
+    launch(container, recorder)
+    with Netlink(time.monotonic() + 10) as netlink:
+        peer = netlink.link(name=PEER)
+        assert peer is not None
+        netlink.add_alternative(peer, "clnet-a-long-name")
+        container.die()
+        with pytest.raises(KernelError, match="cannot name link: clnet-a-long-name: file exists"):
+            HostDevice().destroy(place(), recorder.effects)
+        assert of_device()[:-1] == was[:-1]
+        netlink.remove_alternatives(peer, ["clnet-a-long-name"])
     HostDevice().destroy(place(), recorder.effects)
     assert of_device() == was
 

@@ -129,7 +129,8 @@ class HostDevice(NetworkStrategy):
         # With random digits: runtimes with other state roots may have a container of the same id.
         path = f"{pinned_namespace.DIRECTORY}/{placement.options['pin']}-{os.urandom(4).hex()}"
         was: dict[str, Any] = {"kind": device.kind, "mac": device.mac, "mtu": device.mtu, "up": device.up}
-        was["index"], was["addresses"] = device.index, netlink.addresses(device, lasting=True)
+        was |= {"alias": device.alias, "alternatives": list(device.alternatives), "index": device.index}
+        was["addresses"] = netlink.addresses(device, lasting=True)
         inside = {"inside": placement.container_name, "number": _number_inside(placement)}
         home = pair.home_of(netlink)
         effect = ctx.intend("netns", path, absent=True, device=device.name, was=was, **inside, **home)
@@ -172,6 +173,8 @@ class HostDevice(NetworkStrategy):
                 was = effect.args["was"]
                 if device is None or device.kind != was["kind"] or not (effect.done or device.mac == was["mac"]):
                     return ""
+                # A device does not move to where another one has any of its names: a container could keep it so.
+                inside.remove_alternatives(device, device.alternatives)
                 name: str = effect.args["device"]
                 for target in (name, *(f"clback{number}" for number in range(100))):
                     if netlink.link(name=target) is not None:
@@ -199,6 +202,13 @@ class HostDevice(NetworkStrategy):
         for address in was["addresses"]:
             if address not in present:
                 netlink.add_address(device, address)
+        if device.alias != was["alias"]:
+            netlink.set_link(device, attributes=[("IFLA_IFALIAS", was["alias"])])
+        netlink.remove_alternatives(device, [name for name in device.alternatives if name not in was["alternatives"]])
+        # Last: one that another link has by now is an error, which does not keep the rest from being as it was.
+        for name in was["alternatives"]:
+            if name not in device.alternatives:
+                netlink.add_alternative(device, name)
 
 
 @hookimpl

@@ -32,12 +32,15 @@ NETLINK_ROUTE = 0
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE = 24
-RTM_NEWLINKPROP = 108
+RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
 IFF_UP = 0x1
 IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+
+#: A nested attribute has at most 64 KiB, and a name 128 bytes (ALTIFNAMSIZ of <linux/if.h>).
+_NAMES_IN_MESSAGE = 100
 
 #: struct ifaddrmsg of <linux/if_addr.h>.
 _ADDRESS = struct.Struct("=BBBBI")
@@ -125,6 +128,18 @@ class Netlink(NetlinkSocket):
         message["attrs"] = [("IFLA_PROP_LIST", {"attrs": [("IFLA_ALT_IFNAME", name)]})]
         flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND
         self._request(message, RTM_NEWLINKPROP, flags, "cannot name link", name)
+
+    def remove_alternatives(self, link: Link, names: Sequence[str]) -> None:
+        """Take alternative names from an interface."""
+        for start in range(0, len(names), _NAMES_IN_MESSAGE):
+            message = self._link_message()
+            message["index"] = link.index
+            some = [
+                ("IFLA_ALT_IFNAME", name.encode(errors="surrogateescape"))
+                for name in names[start : start + _NAMES_IN_MESSAGE]
+            ]
+            message["attrs"] = [("IFLA_PROP_LIST", {"attrs": some})]
+            self._request(message, RTM_DELLINKPROP, 0, "cannot take alternative names from link", link.name)
 
     def delete_link(self, link: Link) -> None:
         """Delete an interface (a veth goes with its peer); one that has gone meanwhile is fine."""
