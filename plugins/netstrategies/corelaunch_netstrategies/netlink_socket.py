@@ -27,7 +27,7 @@ NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLMSGERR_ATTR_MSG = 1
 
 SOL_NETLINK, NETLINK_EXT_ACK = 270, 11
-#: Linux 5.14; a number that the kernel never gives to a second network namespace, unlike its inode number.
+#: Linux 5.14; a number that the kernel never gives to a second network namespace of this boot, unlike its inode number.
 SO_NETNS_COOKIE = 71
 
 #: The port of the kernel (netlink(7), nl_pid).

@@ -14,7 +14,7 @@ import errno
 import os
 import time
 
-from corelaunch.api import AlreadyExists, ConfigError, KernelError, NetworkStrategy
+from corelaunch.api import AlreadyExists, ConfigError, KernelError, NetworkStrategy, boot_id
 
 from .namespaces import find_holder, own_identity
 from .rtnetlink import Netlink
@@ -87,9 +87,9 @@ def set_up(placement: NetworkPlacement, addresses: Sequence[str], netlink_fd: in
             netlink.add_route(link, "::/0" if ":" in gateway else "0.0.0.0/0", gateway)
 
 
-def home_of(netlink: NetlinkSocket) -> dict[str, int]:
+def home_of(netlink: NetlinkSocket) -> dict[str, Any]:
     """The network namespace of the caller, as an effect carries it and :func:`home_is_here` reads it."""
-    return {"netns": own_identity().inode, "netns_cookie": netlink.namespace_cookie()}
+    return {"netns": own_identity().inode, "netns_cookie": netlink.namespace_cookie(), "boot_id": boot_id()}
 
 
 def check_names(netlink: Netlink, placement: NetworkPlacement, container: ContainerNamespace) -> None:
@@ -189,6 +189,9 @@ def home_is_here(netlink: Netlink, effect: Effect) -> bool:
     Raises:
         KernelError: it is in another one that lives.
     """
+    if effect.args["boot_id"] != boot_id():
+        # The kernel counts anew: the first namespace has the same cookie in every boot, and links their numbers again.
+        return False
     if effect.args["netns_cookie"] == netlink.namespace_cookie():
         return True
     holder = find_holder(effect.args["netns"])

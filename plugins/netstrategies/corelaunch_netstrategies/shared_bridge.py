@@ -14,7 +14,7 @@ import errno
 import os
 import time
 
-from corelaunch.api import AlreadyExists, DeadlineExceeded, KernelError, Record
+from corelaunch.api import AlreadyExists, DeadlineExceeded, KernelError, Record, boot_id
 
 from .pair import home_of
 
@@ -98,9 +98,7 @@ def our_mac(netlink: NetlinkSocket, name: str, *, nat: bool) -> str:
     """
     from hashlib import blake2s
 
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot_id = file.read().strip()
-    identity = f"{boot_id}\0{netlink.namespace_cookie()}\0{name}" + ("\0nat" if nat else "")
+    identity = f"{boot_id()}\0{netlink.namespace_cookie()}\0{name}" + ("\0nat" if nat else "")
     octets = bytearray(blake2s(identity.encode()).digest()[:6])
     octets[0] = octets[0] & 0xFC | 0x02
     return octets.hex(":")
