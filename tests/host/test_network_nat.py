@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from corelaunch_netstrategies.bridge import Bridge
 from corelaunch_netstrategies.netlink_socket import NetlinkSocket
+from corelaunch_netstrategies.nftables import NfTables, new_table
 from network_faults import AtRequest, die_at_request
 
 from corelaunch.api import AlreadyExists, KernelError, NetworkPlacement, NetworkRequest
@@ -375,3 +377,27 @@ runtime.Runtime({str(tmp_path / "state")!r}).create("clnet1", {str(sleeper)!r}, 
     assert f"corelaunch-nat-{BRIDGE}" in inet_tables()
     Runtime(str(tmp_path / "state")).load("clnet1").delete(force=True)
     assert (set(host_links()), inet_tables(), read(FORWARDING)) == ({"lo"}, {}, "0")
+
+
+def test_hundreds_of_ports_are_published_and_withdrawn(container: Container) -> None:
+    ports = [f"{outer}:{outer - 8000}" for outer in range(8100, 8350)]
+    placement, recorder = place(publish=",".join(ports)), EffectRecorder()
+    Bridge().create(placement, container.process, recorder)
+    tables = inet_tables()
+    assert all(f"corelaunch-port-tcp-{port.partition(':')[0]}" in tables for port in ports)
+    Bridge().destroy(placement, recorder.effects)
+    assert not inet_tables()
+
+
+def test_a_list_of_tables_under_which_tables_came_and_went_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, asked = NfTables._ask, []
+
+    def interrupted_at_first(tables: NfTables, *arguments: Any) -> list[bytes]:
+        asked.append(arguments)
+        tables._interrupted = len(asked) == 1  # NLM_F_DUMP_INTR: of what follows a table may be missing
+        return ask(tables, *arguments) if len(asked) > 1 else []
+
+    with NfTables(time.monotonic() + 10) as tables:
+        tables.commit("cannot make table", [new_table("corelaunch-nat-other", "x")])
+        monkeypatch.setattr(NfTables, "_ask", interrupted_at_first)
+        assert [table.name for table in tables.tables()] == ["corelaunch-nat-other"]

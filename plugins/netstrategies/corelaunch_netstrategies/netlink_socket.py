@@ -130,7 +130,8 @@ class NetlinkSocket:
                 if code and refusal is None:
                     why = ": ".join(t for t in (os.strerror(-code).lower(), extended_text(flags, body)) if t)
                     refusal = KernelError(what, where=wheres[sequence - first], why=why, errno=-code)
-                if sequence == self._sequence:
+                # A batch that is refused as a whole has one answer, to its beginning.
+                if sequence == self._sequence or (code and sequence == first):
                     if refusal is not None:
                         raise refusal
                     return answers

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import struct
+import time
 
-from corelaunch.api import KernelError, Record
+from corelaunch.api import DeadlineExceeded, KernelError, Record
 
 from .netlink_socket import (
     ATTRIBUTE,
@@ -51,6 +52,9 @@ HOOKS = {"prerouting": 0, "forward": 2, "output": 3, "postrouting": 4}
 #: Priorities of <linux/netfilter_ipv4.h>.
 NAT_DESTINATION, FILTER, NAT_SOURCE = -100, 0, 100
 
+#: Of <asm-generic/socket.h>; bytes below every net.core.wmem_default that there is.
+SO_SNDBUFFORCE, _ALWAYS_FITS = 32, 32768
+
 #: struct nfgenmsg.
 _GENERAL = struct.Struct(">BBH")
 
@@ -90,8 +94,18 @@ class NfTables(NetlinkSocket):
         return _table(answers[-1])
 
     def tables(self) -> list[Table]:
-        """All inet tables; one that comes or goes meanwhile may be missing or there."""
-        return [_table(answer) for answer in self._ask(NFT_MSG_GETTABLE, NLM_F_DUMP, b"", "")]
+        """All inet tables; one that comes or goes meanwhile may be missing or there, and no other is.
+
+        Raises:
+            DeadlineExceeded: they change all the time.
+        """
+        while True:
+            self._interrupted = False
+            answers = self._ask(NFT_MSG_GETTABLE, NLM_F_DUMP, b"", "")
+            if not self._interrupted:
+                return [_table(answer) for answer in answers]
+            if time.monotonic() > self._deadline:
+                raise DeadlineExceeded("cannot list nftables", why="they change all the time")
 
     def chains_that_drop_forwarded(self) -> list[str]:
         """The chains that drop what is forwarded unless a rule of theirs accepts it: ``"ip filter FORWARD"``."""
@@ -115,11 +129,26 @@ class NfTables(NetlinkSocket):
         parts = [HEADER.pack(len(batch) + HEADER.size, NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, self.next_sequence(), 0)]
         parts.append(batch)
         for step in steps:
-            parts.append(self._message(step.kind, NLM_F_ACK | step.flags, step.body))
+            # One acknowledgement: those of some hundred steps would not fit into the socket. Refusals come unasked.
+            acknowledge = NLM_F_ACK if step is steps[-1] else 0
+            parts.append(self._message(step.kind, acknowledge | step.flags, step.body))
         # The end is never answered, and so has no number of its own: the last step's answer is the last.
         parts += [HEADER.pack(len(batch) + HEADER.size, NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, 0), batch]
+        data = b"".join(parts)
+        self._make_room(len(data))
         # A refusal of the whole batch comes under the number of its beginning.
-        self.exchange(b"".join(parts), what, [steps[0].where, *(step.where for step in steps)])
+        self.exchange(data, what, [steps[0].where, *(step.where for step in steps)])
+
+    def _make_room(self, size: int) -> None:
+        """A transaction is one datagram, for which the buffer of a socket has room for some dozens of ports' rules."""
+        import socket
+
+        if size < _ALWAYS_FITS:
+            return
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * size)
+        except PermissionError:  # root of a user namespace: as much as net.core.wmem_max allows
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * size)
 
     def _ask(self, kind: int, flags: int, body: bytes, where: str, family: int = NFPROTO_INET) -> list[bytes]:
         return self.exchange(self._message(kind, flags, body, family), "cannot look up nftables", [where])

@@ -18,12 +18,14 @@ from .netlink_socket import (
     NLM_F_DUMP,
     NLM_F_EXCL,
     NLM_F_REQUEST,
+    SOL_NETLINK,
     NetlinkSocket,
+    attributes,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 NETLINK_ROUTE = 0
@@ -41,6 +43,9 @@ RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 
 #: A nested attribute has at most 64 KiB, and a name 128 bytes (ALTIFNAMSIZ of <linux/if.h>).
 _NAMES_IN_MESSAGE = 100
+
+#: Of <linux/netlink.h>; size of struct ifinfomsg of <linux/rtnetlink.h>; an attribute of <linux/if_link.h>.
+NETLINK_GET_STRICT_CHK, _LINK_SIZE, IFLA_MASTER = 12, 16, 10
 
 #: struct ifaddrmsg of <linux/if_addr.h>.
 _ADDRESS = struct.Struct("=BBBBI")
@@ -69,6 +74,8 @@ class Netlink(NetlinkSocket):
 
     def __init__(self, deadline: float, fd: int = -1) -> None:
         super().__init__(NETLINK_ROUTE, deadline, fd)
+        # The kernel then heeds the number of the link for which addresses are asked, and does not list all of the host.
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._link_message, self._address_message, self._route_message = pyroute2_messages.load()
 
     def link(self, *, name: str = "", index: int = 0, alternative: str = "", nsid: int = -1) -> Link | None:
@@ -168,7 +175,6 @@ class Netlink(NetlinkSocket):
         message["index"] = link.index
         found = []
         for answer in self._dump(message, RTM_GETADDR, "cannot list addresses", link.name):
-            # Not every kernel heeds the index of the request (that takes NETLINK_GET_STRICT_CHK).
             _family, prefix, _flags, scope, index = _ADDRESS.unpack_from(answer, HEADER.size)
             if index == link.index:
                 one = self._address_message(answer)
@@ -180,14 +186,14 @@ class Netlink(NetlinkSocket):
 
     def has_ports(self, bridge: Link) -> bool:
         """Whether any interface has this one for its master."""
+        number = struct.pack("=I", bridge.index)
+
+        def is_port(answer: bytes) -> bool:
+            return attributes(answer, HEADER.size + _LINK_SIZE).get(IFLA_MASTER) == number
+
         message = self._link_message()
         message["attrs"] = [("IFLA_MASTER", bridge.index)]
-        for answer in self._dump(message, RTM_GETLINK, "cannot list ports", bridge.name):
-            port = self._link_message(answer)
-            port.decode()
-            if port.get_attr("IFLA_MASTER") == bridge.index:
-                return True
-        return False
+        return any(map(is_port, self._dump(message, RTM_GETLINK, "cannot list ports", bridge.name, is_port)))
 
     def add_route(self, link: Link, destination: str, gateway: str, *, priority: int = 0) -> None:
         """Add a route to ``destination`` (CIDR) by ``gateway``, or straight onto the link when that is "".
@@ -214,12 +220,18 @@ class Netlink(NetlinkSocket):
         answers = self._exchange(message, kind, NLM_F_ACK | flags, what, where)
         return answers[-1] if answers else b""
 
-    def _dump(self, message: Any, kind: int, what: str, where: str) -> list[bytes]:
-        """Ask for all of a kind; every data message of the answer."""
+    def _dump(
+        self, message: Any, kind: int, what: str, where: str, enough: Callable[[bytes], bool] = lambda _answer: False
+    ) -> list[bytes]:
+        """Ask for all of a kind; every data message of the answer.
+
+        What changes while the kernel lists it is asked for again, unless there is a message that is ``enough``: where
+        thousands come and go, a long list is hardly ever whole.
+        """
         while True:
             self._interrupted = False
             answers = self._exchange(message, kind, NLM_F_DUMP, what, where)
-            if not self._interrupted:
+            if not self._interrupted or any(map(enough, answers)):
                 return answers
             if time.monotonic() > self._deadline:
                 raise DeadlineExceeded(what, where=where, why="it changes all the time")
