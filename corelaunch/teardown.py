@@ -203,14 +203,18 @@ def kill_process_handle(handle: ProcessHandle) -> None:
 def _kill_group(process: OurProcess) -> None:
     """Kill the members of a hook's process group, also when its leader is dead.
 
-    A number is not reused as long as a group of that number has members, so a group whose leader is ours, or
-    which has no leader any more and was there before, is ours.
+    A number is not reused as long as a group of that number has members, so a group whose leader is ours is ours. One
+    without a leader may as well be that of a daemon which got the number later, became a leader by setsid(2) and ended;
+    ours was made by setpgid(2), so it is no session.
     """
     leader_start = procfs.start_time(process.process_group)
     if leader_start not in (0, process.handle.start_time):
         return  # the number has a new owner
     for pid in procfs.pids():
-        if procfs.process_group(pid) == process.process_group and procfs.start_time(pid) >= process.handle.start_time:
+        if (
+            procfs.process_group(pid) == process.process_group != procfs.session(pid)
+            and procfs.start_time(pid) >= process.handle.start_time
+        ):
             kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
 
 

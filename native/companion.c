@@ -56,6 +56,9 @@ _Noreturn void run_companion(char **argv)
     int program = -1;
     pid_t self = getpid(), child;
 
+    /* The directory of whoever called us must be free to be unmounted as long as we live. */
+    if (chdir("/") != 0)
+        _exit(EXIT_NOT_EXECUTED);
     fcntl(ERRNO_FD, F_SETFD, FD_CLOEXEC);
     fcntl(INIT_FD, F_SETFD, FD_CLOEXEC);
     do
@@ -80,13 +83,18 @@ _Noreturn void run_companion(char **argv)
     dup2(STDIN_FILENO, STDERR_FILENO);
     struct pollfd ends[] = {{.fd = program, .events = POLLIN}, {.fd = INIT_FD, .events = POLLIN}};
     wait_for(ends, 2, -1);
-    if (ends[0].revents == 0) {
-        kill(child, SIGTERM);
+    bool ended_by_itself = ends[0].revents != 0;
+    if (!ended_by_itself) {
+        /* To the group: what the program has started is to end, too. We are in it, and have to see it through. */
+        signal(SIGTERM, SIG_IGN);
+        kill(0, SIGTERM);
         if (!wait_for(ends, 1, GRACE_MS))
             kill(child, SIGKILL);
     }
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
+    if (!ended_by_itself)
+        kill(0, SIGKILL);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }

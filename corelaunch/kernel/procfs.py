@@ -9,6 +9,7 @@ _LIMIT = 65536
 _STATE = 0
 _PARENT = 1
 _PROCESS_GROUP = 2
+_SESSION = 3
 _START_TIME = 19
 
 #: clone(2)
@@ -57,6 +58,11 @@ def command_name(pid: int) -> str:
 def process_group(pid: int) -> int:
     """The process group's number (field 5 of /proc/PID/stat); 0 if there is no such process."""
     return int(_stat(pid)[_PROCESS_GROUP] or 0)
+
+
+def session(pid: int) -> int:
+    """The session's number (field 6 of /proc/PID/stat); 0 if there is no such process."""
+    return int(_stat(pid)[_SESSION] or 0)
 
 
 def pids() -> list[int]:

@@ -80,8 +80,34 @@ def test_the_program_ends_with_the_init_whether_it_heeds_a_sigterm_or_not(start,
     os.write(companion.gate, b"x")
     pid = int(companion.read(companion.output))
     assert is_alive(pid)
-    assert companion.end() == 128 + (signal.SIGKILL if "trap" in script else signal.SIGTERM)
+    assert companion.end() == -signal.SIGKILL  # its whole group is killed, and it is in there
     assert not is_alive(pid)
+
+
+def test_the_program_has_the_time_that_it_needs_to_end_in_order(start):
+    companion = start(["/bin/sh", "-c", "trap 'echo in order; exit 3' TERM; echo ready; while :; do sleep 0.1; done"])
+    os.write(companion.gate, b"x")
+    assert companion.read(companion.output) == b"ready\n"
+    companion.end()
+    assert b"in order" in companion.read(companion.output)
+
+
+@pytest.mark.parametrize("end", ["wait", "exec sleep 100"])
+def test_what_the_program_has_started_ends_with_the_init(start, end):
+    companion = start(["/bin/sh", "-c", f"(trap '' TERM; sleep 100; sleep 100) & echo $!; {end}"])
+    os.write(companion.gate, b"x")
+    pid = int(companion.read(companion.output))
+    companion.end()
+    until = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not is_alive(pid)
+
+
+def test_no_directory_of_the_callers_is_held(start):
+    companion = start(["/bin/sh", "-c", "pwd; exec sleep 100"])
+    os.write(companion.gate, b"x")
+    assert (companion.read(companion.output), os.readlink(f"/proc/{companion.pid}/cwd")) == (b"/\n", "/")
 
 
 def test_nothing_runs_when_the_parent_ends_before_the_byte(start, tmp_path):
@@ -129,4 +155,4 @@ def test_the_program_alone_holds_what_it_was_given(start):
     assert not {b"4", b"5"} & set(seen.split())
     assert os.read(read, 1) == b""
     os.close(read)
-    assert companion.end() == 128 + signal.SIGTERM
+    assert companion.end() == -signal.SIGKILL

@@ -11,14 +11,15 @@ from corelaunch.api import DeadlineExceeded, start_time
 #: From SIGKILL to the end.
 _END_SECONDS = 10.0
 #: Fields of /proc/PID/stat (proc(5)) behind the name of the command.
-_STATE, _PARENT, _GROUP = 0, 1, 2
+_STATE, _PARENT, _GROUP, _SESSION = 0, 1, 2, 3
 
 
 def kill_group(leader: int, leader_start: int) -> None:
     """Kill a program that another process started, and its group, if it is still that program; wait for its end.
 
-    As long as a group has members its number is not given to anybody else (pid_max aside, fork(2) skips it). So a
-    group whose leader is ours, or which has no leader any more and whose members started later, is ours.
+    As long as a group has members its number is not given to anybody else (fork(2) skips it). So a group whose leader
+    is ours is ours. One that has no leader any more may be, and may as well be that of a daemon which got the number
+    later, became a leader by setsid(2) and ended, as daemons do. Ours was made by setpgid(2), so it is no session.
 
     Raises:
         DeadlineExceeded: a process survived SIGKILL for ten seconds.
@@ -26,7 +27,9 @@ def kill_group(leader: int, leader_start: int) -> None:
     if start_time(leader) not in (0, leader_start):
         return  # the number has a new owner
     deadline = time.monotonic() + _END_SECONDS
-    while members := [pid for pid in _group_members(leader) if start_time(pid) >= leader_start]:
+    while members := [
+        pid for pid in _group_members(leader) if start_time(pid) >= leader_start and _field(pid, _SESSION) != leader
+    ]:
         for pid in members:
             _kill(pid, leader)
         if time.monotonic() > deadline:
@@ -80,5 +83,5 @@ def _stat(pid: int) -> list[str]:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
     except (FileNotFoundError, ProcessLookupError):
-        return ["X", "0", "0"]
+        return ["X", "0", "0", "0"]
     return text[text.rindex(")") + 2 :].split(" ")
