@@ -17,6 +17,7 @@ from .spec.bundle import load as load_bundle
 from .spec.check import check_config
 from .spec.id_mappings import is_root
 from .spec.namespaces import CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWUSER, new_namespaces
+from .spec.resources import as_meant
 from .state.root import check_id
 
 TYPE_CHECKING = False
@@ -103,6 +104,7 @@ def prepare(
         adjusted = adjustment.adjust_config(registry, lifecycle, container_id, bundle)
         config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
         warnings = [*adjusted.warnings] if edits else warnings
+    config = _as_meant(config)
     annotation = (config.get("annotations") or {}).get(NETWORKS_ANNOTATION)
     if annotation is not None:
         networks, notes = _with_annotation(networks, annotation, annotation_networks)
@@ -164,6 +166,14 @@ def prepare(
     return Prepared(
         container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits, files
     )
+
+
+def _as_meant(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with its resources as its version means them."""
+    linux = config.get("linux") or {}
+    resources = linux.get("resources") or {}
+    meant = as_meant(resources, config["ociVersion"])
+    return config if meant is resources else {**config, "linux": {**linux, "resources": meant}}
 
 
 def _with_annotation(

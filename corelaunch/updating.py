@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .api import RdtRequest
 from .errors import CorelaunchError, Unsupported, WrongStatus
-from .spec.resources import check_resources, updatable
+from .spec.resources import as_meant, check_resources, updatable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def update(
         if status not in ("created", "running", "paused"):
             raise WrongStatus("container not running", where=container.id, why=f"it is {status}")
         old = book.ledger.resources
-        changes = updatable(resources)
+        changes = updatable(as_meant(resources, book.ledger.begin.get("oci_version", "1.0.0")))
         cgroup = _cgroup(container, changes)
         rdt = _rdt(runtime, book.ledger, l3_cache_schema, mem_bw_schema) if l3_cache_schema or mem_bw_schema else None
         given = _given(l3_cache_schema, mem_bw_schema)

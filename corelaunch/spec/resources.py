@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: What is wrong with a resources object is said of the document of this name.
 DOCUMENT = "resources"
 
+#: The first version of the runtime-spec in which a ``pids.limit`` of 0 is a limit.
+_ZERO_IS_A_LIMIT = (1, 3)
+
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _RULE_TYPES = ("a", "b", "c", "")
 
@@ -40,6 +43,19 @@ def check_resources(resources: Mapping[str, Any]) -> list[str]:
 def updatable(resources: Mapping[str, Any]) -> dict[str, Any]:
     """What of a resources object may be changed later: everything but the device rules, and nothing that is null."""
     return {key: value for key, value in resources.items() if key != "devices" and value is not None}
+
+
+def as_meant(resources: Mapping[str, Any], oci_version: str) -> Mapping[str, Any]:
+    """What a resources object of a config of this version asks for, in the words of the newest.
+
+    Until runtime-spec 1.2 a ``pids.limit`` of 0 was one that is not set (a Go integer without ``omitempty``: podman
+    writes it for "unlimited"); since 1.3, where it is a pointer, it is a limit. ``resources`` itself stays as it is.
+    """
+    pids = resources.get("pids") or {}
+    major, minor = (int(number) for number in oci_version.split(".")[:2])
+    if pids.get("limit") != 0 or (major, minor) >= _ZERO_IS_A_LIMIT:
+        return resources
+    return {**resources, "pids": {key: value for key, value in pids.items() if key != "limit"}}
 
 
 def load_resources(path: str) -> dict[str, Any]:

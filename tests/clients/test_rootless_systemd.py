@@ -26,7 +26,7 @@ LEGACY = any((hierarchy / "cgroup.clone_children").exists() for hierarchy in hie
 pytestmark = [pytest.mark.clients, pytest.mark.needs_root, pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: Prints facts, a line each. One id is mapped, so that nobody needs subordinate ones. No limit of processes is asked
-#: for: the host's controller is in v1, and ``--pids-limit -1`` of podman 4.3 becomes 0 in config.json.
+#: for (``pids_limit = 0``): the host's controller is in v1.
 SCRIPT = r"""
 set -e
 export HOME=$(mktemp -d -p $WORK) CONTAINERS_CONF=$WORK/containers.conf

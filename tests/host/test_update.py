@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,10 @@ def limited(config: dict[str, Any]) -> None:
 class Limited:
     """A running container, and what its control files say."""
 
-    def __init__(self, cli: Cli, bundles: Bundles) -> None:
+    def __init__(self, cli: Cli, bundles: Bundles, change: Callable[[dict[str, Any]], None] = limited) -> None:
         self.cli = cli
         self.id = cli.new_id()
-        bundle = bundles("sleep", "1000", change=limited)
+        bundle = bundles("sleep", "1000", change=change)
         self.cgroup = json.loads((Path(bundle) / "config.json").read_text())["linux"]["cgroupsPath"]
         with open(os.devnull, "r+b") as null:
             words = cli.words("run", "--detach", "--bundle", bundle, self.id)
@@ -113,9 +113,29 @@ RESOURCES: list[dict[str, Any]] = [
     {"memory": {"limit": 48 * MIB, "swap": 96 * MIB}, "cpu": {"shares": 200}, "pids": {"limit": 21}},
     {"cpu": {"quota": 25000, "period": 50000, "cpus": "0", "mems": "0"}},
     {"memory": {"limit": 0, "swap": 0}, "cpu": {"shares": 0, "quota": 0, "cpus": ""}, "blockIO": {"weight": 0}},
+    {"cpu": {"shares": 300}, "pids": {"limit": 0}},
     {"cpu": {"shares": 300}, "devices": [{"allow": True, "access": "rwm"}]},
     {"cpu": {"shares": 300}, "devices": None, "somethingNew": {"a": 1}},
 ]
+
+
+@pytest.mark.parametrize(("version", "limit"), [("1.0.2-dev", "max"), ("1.2.0", "max"), ("1.3.0", "0")])
+def test_a_pids_limit_of_0_is_one_since_runtime_spec_1_3_at_create_and_in_an_update(
+    cli: Cli, bundles: Bundles, tmp_path: Path, version: str, limit: str
+) -> None:
+    """podman 4.3 writes 0 for ``--pids-limit -1`` into a config of 1.0.2-dev; runc 1.1 reads it so."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["ociVersion"] = version
+        config["linux"]["resources"] |= {"pids": {"limit": 0}}
+
+    one = Limited(cli, bundles, change)
+    assert one.controls()["pids.max"] == limit
+    (tmp_path / "r.json").write_text('{"pids": {"limit": 0}}')
+    for words in (["-r", str(tmp_path / "r.json")], ["--pids-limit", "0"]):
+        cli.ok("update", "--pids-limit", "70", one.id)
+        cli.ok("update", *words, one.id)
+        assert one.controls()["pids.max"] == ("0" if limit == "0" else "70")
 
 
 @pytest.mark.parametrize("how", ["file", "stdin", "stdin-equals"])
@@ -210,7 +230,7 @@ def test_a_refused_update_that_made_it_idle_gives_it_its_shares_back(cli: Cli, b
 
 def test_created_and_paused_containers_can_be_updated_and_stopped_ones_not(cli: Cli, bundles: Bundles) -> None:
     one = cli.new_id()
-    cli.ok("create", "--bundle", bundles("sleep", "1000", change=limited), one)
+    cli.ok("create", "--bundle", bundles("sleep", "1000", change=change), one)
     cli.ok("update", "--pids-limit", "20", one)
     cli.ok("start", one)
     cli.ok("pause", one)

@@ -15,6 +15,7 @@ from corelaunch.container import Container
 from corelaunch.errors import ConfigError, KernelError, StateError
 from corelaunch.kernel import procfs
 from corelaunch.runtime import Runtime
+from corelaunch.spec.resources import as_meant
 from corelaunch.state.journal import Journal
 from corelaunch.updating import completed, merged
 
@@ -184,3 +185,25 @@ def test_an_object_that_no_journal_takes_is_refused_before_it_is_set(
         one.update({"unified": {"memory.high": "x" * (1 << 20)}})
     assert manager.asked == []
     assert not reloaded(one).ledger.damaged
+
+
+@pytest.mark.parametrize(
+    ("version", "meant"),
+    [
+        ("1.0.2-dev", {}),
+        ("1.0.0", {}),
+        ("1.2.1", {}),
+        ("1.3.0", {"limit": 0}),
+        ("1.3.0-rc.1", {"limit": 0}),
+        ("1.10.0", {"limit": 0}),
+    ],
+)
+def test_a_limit_of_no_processes_is_one_since_version_1_3(version: str, meant: Any) -> None:
+    given = {"pids": {"limit": 0}, "cpu": {"shares": 2}}
+    assert as_meant(given, version) == {"pids": meant, "cpu": {"shares": 2}}
+    assert given["pids"] == {"limit": 0}, "the config of the bundle is not ours to change"
+
+
+@pytest.mark.parametrize("resources", [{}, {"pids": None}, {"pids": {}}, {"pids": {"limit": -1}}, {"pids": {"limit": 5}}])
+def test_every_other_limit_of_processes_means_the_same_in_all_versions(resources: dict[str, Any]) -> None:
+    assert as_meant(resources, "1.0.0") == as_meant(resources, "1.3.0") == resources

@@ -96,7 +96,7 @@ def asked(resources: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
             continue
         if not isinstance(content, dict):
             raise ConfigError("not an object", where=f"{_WHERE}.{section}")
-        # A pids.limit of 0 is a limit (runtime-spec 1.3), a cpu.idle of 0 is a value.
+        # A pids.limit of 0 is a limit here: where it is none (runtime-spec before 1.3) core has left it out.
         found += [
             (section, key, value)
             for key, value in content.items()
