@@ -137,11 +137,16 @@ def _kill_frozen(book: Book, backends: list[Placed], errors: list[Exception]) ->
 
 
 def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:
-    """The cgroup without the directories that were never made, or are gone: a stranger's may be there since."""
+    """The cgroup without the directories that were never made, or are gone: a stranger's may be there since.
+
+    What was announced and not confirmed holds no process of ours: none enters before ``create`` has returned, but a
+    stage 0, which has a record of its own.
+    """
     placement: CgroupPlacement = backend.placement
-    made = [directory for effect in book.ledger.effects(backend.owner) for directory in _directories(effect)]
-    if not {path for path, _ in made}.intersection(placement.paths.values()):
+    effects = book.ledger.effects(backend.owner)
+    if not any({"path", "paths"} & set(effect.args) for effect in effects):
         return placement  # a manager that announces something else than directories
+    made = [directory for effect in effects if effect.done for directory in _directories(effect)]
     ours = {path for path, identity in made if not identity or identity == _identity(path)}
     paths = {controller: path for controller, path in placement.paths.items() if path in ours}
     return CgroupPlacement(paths, placement.extra)
@@ -151,8 +156,10 @@ def _directories(effect: Effect) -> list[tuple[str, list[int]]]:
     """Directories that an effect comes with, each with device and inode; [] if they are not known."""
     facts, path = effect.facts, effect.args.get("path", "")
     if "paths" in effect.args:
-        known = facts.get("directories") or {}
-        return [(each, list(known.get(each, ()))) for each in effect.args["paths"]]
+        known = facts.get("directories")
+        if known is not None:
+            return [(each, list(identity)) for each, identity in known.items()]
+        return [(each, []) for each in effect.args["paths"]]
     return [(path, [facts["dev"], facts["ino"]] if {"dev", "ino"} <= set(facts) else [])] if path else []
 
 
