@@ -281,6 +281,27 @@ class TestLimits:
         cgroups.manager.set_resources(made.placement, {"cpu": {"quota": 90000, "burst": 80000}})
         assert cgroups.value(made, "cpu", "cpu.cfs_burst_us") == "80000"
 
+    def test_below_a_cpuset_that_another_launch_has_made_and_not_yet_filled_a_process_can_join(
+        self, cgroups: Cgroups
+    ) -> None:
+        """Between mkdir and the first write it has no CPU; a launch that is killed there leaves it so."""
+        if "cpuset" not in cgroups.manager.place(CgroupRequest(ID, f"/{ID}")).paths:
+            pytest.skip("this host lacks the cpuset of v1")
+        above = f"/cl-cg-empty-{os.getpid()}"
+        root = next(h.mountpoint for h in cgroup_hierarchies() if "cpuset" in h.controllers)
+        os.makedirs(f"{root}{above}/between")
+        made = cgroups.make(f"{above}/between/{ID}")
+        for directory in (f"{root}{above}/between", f"{root}{above}"):
+            cgroups._directories.append(directory)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            assert cgroups.value(made, "cpuset", name) == Path(root, name).read_text().strip()
+        with subprocess.Popen(["sleep", "60"]) as process:
+            try:
+                cgroups.manager.add_process(made.placement, ProcessHandle(process.pid, 0))
+                assert process.pid in cgroups.manager.processes(made.placement)
+            finally:
+                process.kill()
+
     def test_cpu_idle(self, cgroups: Cgroups) -> None:
         self.check(cgroups, {"cpu": {"idle": 1}}, ("cpu", "cpu.idle", "1"))
 

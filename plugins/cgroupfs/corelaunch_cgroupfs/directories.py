@@ -45,11 +45,10 @@ def create(placement: CgroupPlacement, request: CgroupRequest, ctx: LaunchContex
                 why="it is not of this container",
                 hint="choose another linux.cgroupsPath, or remove it if nobody uses it",
             )
-    cpuset = placement.paths.get("cpuset", "")
     for directory in directories:
-        for made in _make(directory, ctx):
-            if directory == cpuset:
-                _inherit_cpuset(made)
+        _make(directory, ctx)
+        if directory == placement.paths.get("cpuset"):
+            _inherit_cpuset(directory)
     _finish(placement, request)
 
 
@@ -80,16 +79,14 @@ def _finish(placement: CgroupPlacement, request: CgroupRequest) -> None:
         controllers.enable(unified, ("hugetlb",))  # of a hybrid host nothing is enabled that was not asked for
 
 
-def _make(directory: str, ctx: LaunchContext) -> list[str]:
-    """Make a directory and its missing parents; returns what was made, from the top down."""
-    made: list[str] = []
+def _make(directory: str, ctx: LaunchContext) -> None:
+    """Make a directory and its missing parents."""
     for attempt in range(_RACES):
         missing = _missing_parents(directory)
         try:
             for parent in missing:
                 try:
                     ctx.directory("cgroup", parent)
-                    made.append(parent)
                 except AlreadyExists:
                     pass  # another container made it just now: it is theirs
             ctx.directory("cgroup", directory)
@@ -97,8 +94,7 @@ def _make(directory: str, ctx: LaunchContext) -> list[str]:
             if error.errno == errno.ENOENT and attempt < _RACES - 1:
                 continue
             raise
-        return [*made, directory]
-    raise AssertionError("not reached")
+        return
 
 
 def _missing_parents(directory: str) -> list[str]:
@@ -114,14 +110,24 @@ def _missing_parents(directory: str) -> list[str]:
 
 
 def _inherit_cpuset(directory: str) -> None:
-    """A new cpuset of v1 has no CPUs and no memory nodes, and then takes no process (cpuset(7))."""
-    parent = os.path.dirname(directory)
+    """A new cpuset of v1 has no CPUs and no memory nodes, and then takes no process (cpuset(7)).
+
+    Those above that have none get them, too, whoever made them: another launch is at it, or was killed there.
+    """
     for name in ("cpuset.cpus", "cpuset.mems"):
         try:
-            if not files.read(f"{directory}/{name}"):
-                files.write(f"{directory}/{name}", files.read(f"{parent}/{name}"))
+            _inherit(directory, name)
         except OSError as error:
             raise KernelError.of(f"cannot inherit {name}", error, where=directory) from error
+
+
+def _inherit(directory: str, name: str) -> str:
+    path = f"{directory}/{name}"
+    value = files.read(path)
+    if not value:
+        value = _inherit(os.path.dirname(directory), name)
+        files.write(path, value)
+    return value
 
 
 def _delegate(unified: str, uid: int, gid: int) -> None:
