@@ -21,6 +21,7 @@ from corelaunch.api import (
     CgroupRequest,
     ConfigError,
     KernelError,
+    ProcessHandle,
     Unsupported,
     cgroup_hierarchies,
     cgroups_of,

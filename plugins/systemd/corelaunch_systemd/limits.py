@@ -34,7 +34,9 @@ def set_resources(
     _check(placement, resources)
     mirror = Mirror(placement.paths)
     files.set_resources(files_placement, resources)
-    _tell(placement, files_placement, resources, files, mirror)
+    if mirror.changed():
+        with Systemd(placement.extra["manager"]) as systemd:
+            _tell(systemd, systemd.about()[0], placement, files_placement, resources, files, mirror)
 
 
 def update_resources(
@@ -46,15 +48,27 @@ def update_resources(
         CorelaunchError: the kernel, or systemd, refuses one; all are as they were, or ``hint`` says which are not.
     """
     _check(placement, resources)
-    mirror = Mirror(placement.paths)
-    files.update_resources(files_placement, resources)
-    try:
-        _tell(placement, files_placement, resources, files, mirror)
-    except CorelaunchError as error:
-        refused = write_all(mirror.before)
-        if refused:
-            error.hint = f"not set back: {', '.join(refused)}"
-        raise
+    # Asked before anything is written: what it has no property for, we could not set back.
+    with Systemd(placement.extra["manager"]) as systemd:
+        version, _ = systemd.about()
+        mirror = Mirror(placement.paths)
+        files.update_resources(files_placement, resources)
+        if not mirror.changed():
+            return
+        try:
+            _tell(systemd, version, placement, files_placement, resources, files, mirror)
+        except CorelaunchError as error:
+            refused = _take_back(mirror)
+            if refused:
+                error.hint = "; ".join(filter(None, (error.hint, f"not set back: {', '.join(refused)}")))
+            raise
+
+
+def _take_back(mirror: Mirror) -> list[str]:
+    """Write what was there before; the controls that cannot be written, and device rules, which are no one value."""
+    devices = mirror.devices
+    changed = [devices] if devices in mirror.changed() else []
+    return [*write_all({path: value for path, value in mirror.before.items() if path != devices}), *changed]
 
 
 def _check(placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
@@ -65,6 +79,8 @@ def _check(placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
 
 
 def _tell(
+    systemd: Systemd,
+    version: int,
     placement: CgroupPlacement,
     files_placement: CgroupPlacement,
     resources: Mapping[str, Any],
@@ -72,14 +88,10 @@ def _tell(
     mirror: Mirror,
 ) -> None:
     changed = mirror.changed()
-    if not changed:
+    properties = mirror.properties(version)
+    if not properties:
         return
-    with Systemd(placement.extra["manager"]) as systemd:
-        version, _ = systemd.about()
-        properties = mirror.properties(version)
-        if not properties:
-            return
-        systemd.set_properties(placement.extra["unit"], properties)
+    systemd.set_properties(placement.extra["unit"], properties)
     # What systemd cannot express it rounds (a quota to 10 ms of a second), and writes that.
     devices = mirror.devices
     refused = write_all({path: value for path, value in changed.items() if path != devices})

@@ -111,18 +111,21 @@ def test_an_update_reaches_kernel_and_unit_and_one_that_fails_neither(host: Host
 
 def test_an_update_that_systemd_refuses_is_taken_back_from_the_kernel(host: Host) -> None:
     need_limits()
-    id = host.create(pids={"limit": 42})
+    id = host.create(pids={"limit": 42}, cpu={"quota": 50000, "period": 100000})
+    change = json.dumps({"pids": {"limit": 17}, "cpu": {"burst": 1000}})
     os.rename("/run/systemd/private", "/run/systemd/private.away")
     bus = "/run/dbus/system_bus_socket"
     os.rename(bus, f"{bus}.away")
     try:
-        assert "cannot reach systemd" in host.cli("update", "--pids-limit", "17", id, code=1)
+        said = host.cli("update", "--resources", "-", id, code=1, text=change)
+        assert "cannot reach systemd" in said and "not set back" not in said
     finally:
         os.rename("/run/systemd/private.away", "/run/systemd/private")
         os.rename(f"{bus}.away", bus)
-    assert control(host.unit, "pids.max") == "42"
-    host.cli("update", "--pids-limit", "17", id)
-    assert control(host.unit, "pids.max") == "17"
+    burst = ("cpu.max.burst", "cpu.cfs_burst_us")  # systemd has no property for it
+    assert (control(host.unit, "pids.max"), control(host.unit, *burst)) == ("42", "0")
+    host.cli("update", "--resources", "-", id, text=change)
+    assert (control(host.unit, "pids.max"), control(host.unit, *burst)) == ("17", "1000")
 
 
 def test_pause_and_resume(host: Host) -> None:
