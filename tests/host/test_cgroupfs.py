@@ -493,3 +493,66 @@ print(sorted(banned & set(sys.modules)))
     program = f"import sys; sys.path[:] = {[path for path in sys.path if path]!r}\n{script}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+class TestCompany:
+    """Others at work in the same hierarchies."""
+
+    def test_what_is_removed_inside_while_it_is_destroyed_is_no_error(self, cgroups: Cgroups) -> None:
+        """The remover walks the same way, from the bottom up: each is there for the one and gone for the other."""
+        remover = "import os, sys\nfor path in sys.stdin.read().split():\n    os.path.isdir(path) and os.rmdir(path)"
+        for _ in range(3):
+            made = cgroups.make(f"/{ID}-race")
+            top = made.placement.paths["pids"]
+            below = [f"{top}/{'/'.join('abcdefgh'[: depth + 1])}/{n}" for depth in range(8) for n in range(12)]
+            for path in below:
+                os.makedirs(path)
+            with subprocess.Popen([sys.executable, "-c", remover], stdin=subprocess.PIPE, text=True) as other:
+                assert other.stdin is not None
+                other.stdin.write("\n".join(reversed(below)))
+                other.stdin.close()
+                while other.poll() is None and os.path.isdir(below[-1]):
+                    pass
+                cgroups.manager.kill(made.placement)
+                cgroups.manager.destroy(made.placement, made.ctx.effects)
+            assert not os.path.isdir(top)
+
+    def test_among_thousands_of_siblings_nobody_else_is_looked_at(
+        self, cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        above = f"/cl-cg-many-{os.getpid()}"
+        paths = cgroups.manager.place(CgroupRequest(ID, f"{above}/{ID}")).paths
+        parents = {os.path.dirname(paths[name]) for name in ("pids", "freezer")}
+        siblings = [f"{parent}/{number}" for parent in parents for number in range(2000)]
+        listed: list[Any] = []
+        scandir, listdir = os.scandir, os.listdir
+
+        def named(path: Any) -> Any:
+            return os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fspath(path)
+
+        try:
+            for path in siblings:
+                os.makedirs(path)
+            monkeypatch.setattr(os, "scandir", lambda path: (listed.append(named(path)), scandir(path))[1])
+            monkeypatch.setattr(os, "listdir", lambda path: (listed.append(named(path)), listdir(path))[1])
+            made = cgroups.make(f"{above}/{ID}", {"pids": {"limit": 5}})
+            cgroups.manager.set_resources(made.placement, {"pids": {"limit": 5}})
+            subject = cgroups.join(made)
+            assert cgroups.manager.processes(made.placement) == [subject.pid]
+            assert cgroups.manager.stats(made.placement).pids_current == 1
+            cgroups.manager.freeze(made.placement)
+            cgroups.manager.kill(made.placement)
+            subject.end()
+            cgroups.manager.destroy(made.placement, made.ctx.effects)
+            assert not any(os.path.isdir(path) for path in made.directories)
+            assert not parents & set(listed)
+            monkeypatch.undo()
+            assert all(len(os.listdir(parent)) > 2000 for parent in parents)
+        finally:
+            monkeypatch.undo()
+            for path in siblings:
+                if os.path.isdir(path):
+                    os.rmdir(path)
+            for parent in {os.path.dirname(path) for path in paths.values()}:
+                if os.path.isdir(parent):
+                    os.rmdir(parent)

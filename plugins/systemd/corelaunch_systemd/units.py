@@ -10,7 +10,16 @@ import os
 import time
 from errno import EBUSY
 
-from corelaunch.api import AlreadyExists, ConfigError, CorelaunchError, Effect, KernelError, PluginError, is_gone
+from corelaunch.api import (
+    AlreadyExists,
+    ConfigError,
+    CorelaunchError,
+    Effect,
+    KernelError,
+    PluginError,
+    boot_id,
+    is_gone,
+)
 
 from . import properties
 from .bus import BusError, Disconnected
@@ -70,6 +79,7 @@ def create(
             absent=True,
             paths=_directories(placement.paths, _OF_SYSTEMD),
             word=word,
+            boot_id=boot_id(),
         )
         description = f"corelaunch container {request.container_id} ({word})"
         own = properties.of_unit(unit, placement.extra["slice"], description, process.pid, version)
@@ -168,6 +178,8 @@ def destroy(placement: CgroupPlacement, effects: Sequence[Effect], files: Cgroup
 
 
 def _end(placement: CgroupPlacement, effect: Effect, files: CgroupManager) -> None:
+    if effect.args["boot_id"] != boot_id():
+        return  # transient units and cgroups go with their boot: one with our numbers is a stranger's
     identities: Mapping[str, Any] = effect.facts.get("directories") or {}
     # Nearly always systemd was faster than we, and need not be asked.
     if effect.done and _wait_until_gone(placement, effect, identities):

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from corelaunch_systemd.manager import SystemdManager
 from corelaunch_systemd.parts import SYSTEM
 from corelaunch_systemd.systemd import Systemd
 from systemd_host import NEEDS_SYSTEMD, SLICE, Host, control, has_controller, show, systemctl, until
 
-from corelaunch.api import cgroup_hierarchies, cgroups_of
+from corelaunch.api import CgroupRequest, ProcessHandle, cgroup_hierarchies, cgroups_of
+from corelaunch.testing.context import RecordingContext
 from corelaunch.testing.host import host_lacks
 
 pytestmark = NEEDS_SYSTEMD
@@ -176,6 +178,29 @@ def test_a_later_unit_of_the_name_is_left_alone(host: Host) -> None:
     with foreign(host.unit) as process:
         host.cli("delete", "--force", id)
         assert process.poll() is None and show(host.unit, "ActiveState")["ActiveState"] == "active"
+
+
+def test_after_a_reboot_a_cgroup_of_the_same_name_and_inode_is_a_strangers(host: Host) -> None:
+    manager = SystemdManager()
+    placement = manager.place(CgroupRequest(host.name, f"{SLICE}:clsd:{host.name}"))
+    ctx = RecordingContext(host.name)
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            manager.create(placement, CgroupRequest(host.name), ProcessHandle(process.pid, 0), ctx)
+            (unit,) = (effect for effect in ctx.effects if effect.kind == "unit")
+            before = unit.replace(args={**unit.args, "boot_id": "another"}, facts={**unit.facts, "invocation": "00"})
+            manager.destroy(placement, [before])
+            assert process.poll() is None and show(host.unit, "ActiveState")["ActiveState"] == "active"
+        finally:
+            process.kill()
+    manager.destroy(placement, ctx.effects)
+    stranger = next(iter(unit.facts["directories"]))
+    os.makedirs(stranger)
+    found = os.stat(stranger)
+    facts = {**unit.facts, "directories": {stranger: [found.st_dev, found.st_ino]}}
+    manager.destroy(placement, [unit.replace(args={**unit.args, "boot_id": "another"}, facts=facts)])
+    assert os.path.isdir(stranger)
+    os.rmdir(stranger)
 
 
 def test_a_unit_that_is_stopped_or_killed_underneath_ends_the_container(host: Host) -> None:
