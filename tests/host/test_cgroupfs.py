@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -516,6 +518,32 @@ class TestCompany:
                 cgroups.manager.kill(made.placement)
                 cgroups.manager.destroy(made.placement, made.ctx.effects)
             assert not os.path.isdir(top)
+
+    def test_more_processes_than_descriptors_are_killed_where_the_kernel_has_no_cgroup_kill(
+        self, cgroups: Cgroups
+    ) -> None:
+        made = cgroups.make(f"/{ID}-crowd")
+        v1 = made.placement.replace(paths={name: path for name, path in made.placement.paths.items() if name})
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        script = "for i in $(seq 199); do sleep 1000 & done; wait"
+        with subprocess.Popen(["sh", "-c", f"read line; {script}"], stdin=subprocess.PIPE) as crowd:
+            assert crowd.stdin is not None
+            cgroups.manager.add_process(made.placement, ProcessHandle(crowd.pid, 0))
+            crowd.stdin.write(b"\n")
+            crowd.stdin.flush()
+            while len(cgroups.manager.processes(v1)) < 200:
+                pass
+            crowd.poll()
+            open_now = len(os.listdir("/proc/self/fd"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 160, before[1]))
+            try:
+                threading.Thread(target=crowd.wait).start()
+                cgroups.manager.kill(v1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+                cgroups.manager.kill(made.placement)
+        assert len(os.listdir("/proc/self/fd")) <= open_now
+        cgroups.manager.destroy(made.placement, made.ctx.effects)
 
     def test_among_thousands_of_siblings_nobody_else_is_looked_at(
         self, cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch

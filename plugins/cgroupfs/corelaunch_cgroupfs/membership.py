@@ -22,6 +22,9 @@ _RULES = {
     errno.EOPNOTSUPP: "it is threaded, or below a threaded cgroup (cgroups(7), thread mode)",
 }
 
+#: How many processes are held by a descriptor at once: who calls us may have few of these left.
+_AT_ONCE = 128
+
 #: How long killed processes may take to be gone; uninterruptible sleep can hold them up.
 KILL_SECONDS = 10.0
 
@@ -119,7 +122,18 @@ def _kill_unified(placement: CgroupPlacement) -> bool:
 def _kill_each(placement: CgroupPlacement, pids: list[int], *, freeze_unified: bool) -> None:
     frozen = freezer.begin_freezing(placement, unified=freeze_unified)
     try:
-        fds = {}
+        for begin in range(0, len(pids), _AT_ONCE):
+            _kill_some(placement, pids[begin : begin + _AT_ONCE])
+    finally:
+        if frozen == "freezer":
+            _thaw_below(placement.paths["freezer"])
+        elif frozen is not None:
+            freezer.thaw_unless_gone(placement)  # v2 kills frozen processes, but whoever is left goes on
+
+
+def _kill_some(placement: CgroupPlacement, pids: list[int]) -> None:
+    fds: dict[int, int] = {}
+    try:
         for pid in pids:
             try:
                 fds[pid] = os.pidfd_open(pid)
@@ -128,18 +142,14 @@ def _kill_each(placement: CgroupPlacement, pids: list[int], *, freeze_unified: b
         # Listed again: a pid that was given to a stranger between listing and opening is not in it any more.
         still = set(processes(placement))
         for pid, fd in fds.items():
-            try:
-                if pid in still:
+            if pid in still:
+                try:
                     pidfd_send_signal(fd, SIGKILL)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(fd)
+                except ProcessLookupError:
+                    pass
     finally:
-        if frozen == "freezer":
-            _thaw_below(placement.paths["freezer"])
-        elif frozen is not None:
-            freezer.thaw_unless_gone(placement)  # v2 kills frozen processes, but whoever is left goes on
+        for fd in fds.values():
+            os.close(fd)
 
 
 def _thaw_below(directory: str) -> None:
