@@ -204,6 +204,6 @@ def test_a_limit_of_no_processes_is_one_since_version_1_3(version: str, meant: A
     assert given["pids"] == {"limit": 0}, "the config of the bundle is not ours to change"
 
 
-@pytest.mark.parametrize("resources", [{}, {"pids": None}, {"pids": {}}, {"pids": {"limit": -1}}, {"pids": {"limit": 5}}])
+@pytest.mark.parametrize("resources", [{}, *({"pids": pids} for pids in (None, {}, {"limit": -1}, {"limit": 5}))])
 def test_every_other_limit_of_processes_means_the_same_in_all_versions(resources: dict[str, Any]) -> None:
     assert as_meant(resources, "1.0.0") == as_meant(resources, "1.3.0") == resources
