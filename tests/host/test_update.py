@@ -230,7 +230,7 @@ def test_a_refused_update_that_made_it_idle_gives_it_its_shares_back(cli: Cli, b
 
 def test_created_and_paused_containers_can_be_updated_and_stopped_ones_not(cli: Cli, bundles: Bundles) -> None:
     one = cli.new_id()
-    cli.ok("create", "--bundle", bundles("sleep", "1000", change=change), one)
+    cli.ok("create", "--bundle", bundles("sleep", "1000", change=limited), one)
     cli.ok("update", "--pids-limit", "20", one)
     cli.ok("start", one)
     cli.ok("pause", one)
