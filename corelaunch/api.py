@@ -617,9 +617,9 @@ class NetworkStrategy(Backend):
 
     Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``name``, ``accept-ra``, ``dns`` (options of the same words),
     ``bridge`` (the host's end is a port of a bridge that containers share), ``nat`` (of that bridge), ``move`` (a
-    device of the host's is lent, and comes back), ``stats``, ``attach``, ``companion`` (a program serves the interface,
-    see :func:`start_companion`, and ends with the container: its effect is of the kind "companion" and has its ``pid``
-    and ``start_time`` in ``args``).
+    device of the host's is lent, and comes back), ``stats``, ``attach``, ``check``, ``companion`` (a program serves the
+    interface, see :func:`start_companion`, and ends with the container: its effect is of the kind "companion" and has
+    its ``pid`` and ``start_time`` in ``args``).
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """
@@ -658,6 +658,18 @@ class NetworkStrategy(Backend):
     def detach(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """Take the interface out of a running container and leave nothing of it."""
         raise self.unsupported("detach", "attach")
+
+    def check(self, placement: NetworkPlacement, effects: Sequence[Effect], process: ProcessHandle) -> None:
+        """See whether the interface of a container that runs is as it was made; changes nothing.
+
+        Args:
+            effects: as ``destroy`` gets them, newest first.
+
+        Raises:
+            CorelaunchError: it is not, and what of it.
+            Unsupported: this interface cannot be looked at, and why.
+        """
+        raise self.unsupported("check", "check")
 
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """Remove what we made on the host and nothing else; already gone is success."""

@@ -37,6 +37,7 @@ COMMANDS = {
     "update": "change the limits of a container",
     "events": "print what a container uses, and each time that it runs out of memory",
     "ps": "show the processes of a container",
+    "check": "see whether the networks of containers are as they were made",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",
     "plan": "print what create would do, and which plugin would do it",

@@ -199,7 +199,15 @@ class LaterProcess:
 
     def destroy(self, placement: NetworkPlacement, effects: list[Effect]) -> str:
         """Have it call ``destroy``; "" or the exception as text."""
-        message = {"placement": placement.as_dict(), "effects": [effect.as_dict() for effect in effects]}
+        return self._ask(placement, effects, [])
+
+    def check(self, placement: NetworkPlacement, effects: list[Effect], process: ProcessHandle) -> str:
+        """Have it call ``check``; "" or the exception as text."""
+        return self._ask(placement, effects, [process.pid, process.start_time])
+
+    def _ask(self, placement: NetworkPlacement, effects: list[Effect], process: list[int]) -> str:
+        fields = [effect.as_dict() for effect in effects]
+        message = {"placement": placement.as_dict(), "effects": fields, "process": process}
         os.write(self._write, json.dumps(message).encode())
         self.close()
         with open(self._result, "rb") as result:
@@ -219,7 +227,11 @@ class LaterProcess:
             if text:
                 message: Mapping[str, Any] = json.loads(text)
                 effects = [Effect(**fields) for fields in message["effects"]]
-                self._strategy.destroy(NetworkPlacement(**message["placement"]), effects)
+                placement = NetworkPlacement(**message["placement"])
+                if message["process"]:
+                    self._strategy.check(placement, effects, ProcessHandle(*message["process"]))
+                else:
+                    self._strategy.destroy(placement, effects)
         except BaseException as error:  # noqa: BLE001 -- the test that asked reads it
             os.write(write, f"{type(error).__name__}: {error}".encode()[:4096])
         finally:

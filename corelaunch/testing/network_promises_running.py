@@ -10,13 +10,22 @@ from collections.abc import Callable
 
 import pytest
 
-from corelaunch.api import KernelError, Unsupported
+from corelaunch.api import CorelaunchError, KernelError, Unsupported
 
 from .host import host_lacks
-from .network_host import Container, EffectRecorder, host_links, network_namespace
+from .network_host import Container, EffectRecorder, LaterProcess, host_links, network_namespace
 from .network_probe import send_frames
 from .network_rtnetlink import SeenAddress
-from .network_stage import CLEANUP_SECONDS, COUNTERS, FEATURES, Stage, await_operational, has_ipv6
+from .network_stage import (
+    CLEANUP_SECONDS,
+    COUNTERS,
+    FEATURES,
+    Stage,
+    await_operational,
+    has_ipv6,
+    static,
+    still_links,
+)
 
 
 class Running:
@@ -174,6 +183,29 @@ class Running:
         stage.strategy.detach(placement, recorder.effects)
         assert (set(host_links()), set(stage.container.links())) == (before, {"lo"})
 
+    def test_check_in_a_later_process_finds_what_is_in_order_in_order(
+        self, stage: Stage, later_process: LaterProcess
+    ) -> None:
+        stage.need("check")
+        placement = stage.place_new()
+        recorder = stage.give(placement)
+        if placement.host_name:
+            await_operational(placement.host_name)
+        before = still_links(), {name: static(link) for name, link in stage.container.links().items()}
+        assert later_process.check(placement, recorder.effects, stage.container.process) == ""
+        after = still_links(), {name: static(link) for name, link in stage.container.links().items()}
+        assert after == before, "it changed a link"
+
+    def test_check_tells_that_the_containers_link_is_gone(self, stage: Stage) -> None:
+        stage.need("check")
+        placement = stage.place_new()
+        recorder = stage.give(placement)
+        with stage.container.netlink() as netlink:
+            netlink.delete_link(netlink.links()[placement.container_name].index)
+        with pytest.raises(CorelaunchError) as caught:
+            stage.strategy.check(placement, recorder.effects, stage.container.process)
+        assert not isinstance(caught.value, Unsupported), "it claims check"
+
     def test_unclaimed_operations_are_refused(self, stage: Stage) -> None:
         placement, strategy = stage.place(), stage.strategy
         operations: dict[str, list[Callable[[], object]]] = {
@@ -182,8 +214,9 @@ class Running:
                 lambda: strategy.attach(placement, stage.container.process, EffectRecorder()),
                 lambda: strategy.detach(placement, []),
             ],
+            "check": [lambda: strategy.check(placement, [], stage.container.process)],
         }
-        for feature in stage.unclaimed("stats", "attach"):
+        for feature in stage.unclaimed("stats", "attach", "check"):
             for operation in operations[feature]:
                 with pytest.raises(Unsupported):
                     operation()

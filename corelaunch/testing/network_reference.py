@@ -146,6 +146,16 @@ class ReferenceVeth(NetworkStrategy):
             raise self.unsupported("detach", "attach")
         self.destroy(placement, effects)
 
+    def check(self, placement: NetworkPlacement, effects: Sequence[Effect], process: ProcessHandle) -> None:
+        if "check" not in self.features:
+            raise self.unsupported("check", "check")
+        # A pair's ends go together.
+        with Rtnetlink() as netlink:
+            link = netlink.links().get(placement.host_name)
+        made = [effect.facts.get("ifindex") for effect in effects if effect.name == placement.host_name]
+        if link is None or made != [link.index]:
+            raise KernelError("no such link", where=placement.host_name, errno=errno.ENODEV)
+
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         with Rtnetlink() as netlink:
             for effect in effects:

@@ -31,6 +31,7 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "move": {"device": "clnetdev"},
     "stats": {},
     "attach": {},
+    "check": {},
     "companion": {},
 }
 #: How long the kernel may take until both ends of a pair have seen that the other is up.

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.needs_root
 MARK = f"clcni-{os.getpid()}"
 DEBIAN = "/usr/lib/cni"
 Bundle = Callable[..., Path]
+#: A line of `check`.
+CANNOT = "{}   eth1        veth   not checked: veth cannot check"
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +132,23 @@ def test_kill_9_in_the_middle_of_a_plugin_leaves_nothing_after_delete_force(
     time.sleep(0.7)
     assert (leases(tmp_path), set(host_links())) == ([], {"lo"})
     assert not (cli.root / one).exists()
+
+
+def test_check_says_of_each_network_whether_it_is_as_it_was_made(
+    cli: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    one, where = cli.new_id(), str(bundles("sleep", "100"))
+    asked = network(tmp_path, "ptp")
+    cli.ok("create", "--bundle", where, "--network", asked, "--network", "veth", one)
+    assert cli.ok("check", one).split("\n")[1:] == [f"{one}   eth0        cni    ok", CANNOT.format(one), ""]
+    pid = json.loads(cli.ok("state", one))["pid"]
+    with open(f"/proc/{pid}/ns/net", "rb") as inside, private_network(inside.fileno()):
+        assert os.system("ip address flush dev eth0") == 0
+    found = cli("check", "--json")
+    assert (found.code, found.err) == (1, "")
+    first, second = json.loads(found.out)
+    assert (first["id"], first["interface"], first["type"], first["result"]) == (one, "eth0", "cni", "failed")
+    assert first["reason"].startswith("CNI plugin ptp failed: CHECK: ")
+    assert second["result"] == "not checked"
+    cli.ok("delete", "--force", one)
+    assert (cli.ok("check"), cli("check", one).code, leases(tmp_path)) == ("", 1, [])

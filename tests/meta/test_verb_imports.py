@@ -53,6 +53,7 @@ VERBS = {
     "update": "update --pids-limit 50 {id}",
     "ps": "ps --format json {id}",
     "events": "events --stats {id}",
+    "check": "check {id}",
     "kill": "kill {id} KILL",
     "delete": "delete --force {id}",
     "run": "run --bundle {short} {id}-run",

@@ -8,13 +8,11 @@ container is random and of one ``create``, so nothing of another one is met by i
 
 from __future__ import annotations
 
-import os
 import time
 
 from corelaunch.api import (
     AlreadyExists,
     CorelaunchError,
-    KernelError,
     NetworkStrategy,
     PluginError,
     ProcessHandle,
@@ -22,8 +20,9 @@ from corelaunch.api import (
     hookimpl,
 )
 
-from . import cni_list, cni_options, pair
-from .cni_plugin import Attachment, Plugin
+from . import cni_attachment, cni_list, cni_options, pair
+from .cni_attachment import KIND
+from .cni_plugin import Plugin
 from .namespaces import ContainerNamespace
 from .process_groups import kill_group
 from .rtnetlink import Netlink
@@ -35,22 +34,20 @@ if TYPE_CHECKING:
 
     from corelaunch.api import Effect, LaunchContext, NetworkPlacement, NetworkRequest
 
+    from .cni_plugin import Attachment
+
 corelaunch_api = 1
 
-#: What an effect of ours is: one plugin's ADD.
-_KIND = "cni"
 #: Seconds that all DELs of an interface may take; ``destroy`` has no deadline of its own.
 _DEL_SECONDS = 20.0
 #: Seconds before the deadline of a call at which a plugin is ended, so that the error can still be told.
 _MARGIN_SECONDS = 1.0
-#: Of the container's id, what its identity in CNI_CONTAINERID begins with.
-_READABLE = 60
 
 
 class Cni(NetworkStrategy):
     """Runs the plugins of a list. Options: see the README of corelaunch-netstrategies."""
 
-    features = frozenset({"name", "accept-ra", "dns", "attach"})
+    features = frozenset({"name", "accept-ra", "dns", "attach", "check"})
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Read the network; ``ethINDEX`` inside unless another name is asked for."""
@@ -75,10 +72,10 @@ class Cni(NetworkStrategy):
                 hint = "choose another with name="
                 where = placement.container_name
                 raise AlreadyExists("a link of that name exists in the container", where=where, hint=hint)
-            version = _negotiate(network, plugins, deadline)
+            version = cni_attachment.negotiate(network, plugins, deadline)
             with Netlink(ctx.deadline) as netlink:
                 home = pair.home_of(netlink)
-            identity = _identity(ctx.container_id)
+            identity = cni_attachment.identity(ctx.container_id)
             inside = container.identity()
             common: dict[str, Any] = {
                 "identity": identity,
@@ -87,7 +84,7 @@ class Cni(NetworkStrategy):
                 "container": [process.pid, process.start_time, inside.device, inside.inode],
                 **home,
             }
-            attachment = _attachment(placement, identity, container)
+            attachment = cni_attachment.attachment(placement, identity, container)
             common["namespace"] = attachment.namespace
             result: dict[str, Any] | None = None
             for index, plugin in enumerate(plugins):
@@ -118,6 +115,18 @@ class Cni(NetworkStrategy):
         """DEL in the network namespace of the running container."""
         self.destroy(placement, effects)
 
+    def check(self, placement: NetworkPlacement, effects: Sequence[Effect], process: ProcessHandle) -> None:
+        """CHECK, plugin after plugin, each with the result of the whole ADD; the first one that fails is the error.
+
+        Raises:
+            Unsupported: the network's version knows no CHECK, or its file says ``disableCheck``.
+            ConfigError, PluginError, DeadlineExceeded: a plugin is not content, or did not answer.
+            KernelError: the process is gone, or the network was made in a network namespace other than the caller's.
+        """
+        from . import cni_check
+
+        cni_check.check(placement, [effect for effect in effects if effect.kind == KIND], process)
+
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """DEL, the last plugin first; all are asked, whatever the others answer.
 
@@ -125,7 +134,7 @@ class Cni(NetworkStrategy):
             ConfigError, PluginError, DeadlineExceeded: of some plugins; the others have done it.
             KernelError: the network was made in a network namespace other than the caller's, and that lives.
         """
-        ours = [effect for effect in effects if effect.kind == _KIND]
+        ours = [effect for effect in effects if effect.kind == KIND]
         if not ours:
             return
         deadline = time.monotonic() + _DEL_SECONDS
@@ -137,9 +146,9 @@ class Cni(NetworkStrategy):
             if effect.args["boot_id"] == boot_id():
                 kill_group(effect.args["pid"], effect.args["start_time"])
         errors: list[CorelaunchError] = []
-        with _namespace_of(ours[0]) as container:
-            attachment = _attachment(placement, ours[0].args["identity"], container)
-            result = _result_of(ours, attachment)
+        with cni_attachment.NamespaceOf(ours[0]) as container:
+            attachment = cni_attachment.attachment(placement, ours[0].args["identity"], container)
+            result = cni_attachment.result_of(ours, attachment)
             for effect in ours:
                 try:
                     _delete(placement, effect, attachment, result, deadline)
@@ -171,7 +180,7 @@ def _add(
 
     def announce(pid: int, start_time: int) -> None:
         name = f"{configuration['name']}/{index}-{plugin.kind}"
-        effect = ctx.intend(_KIND, name, absent=True, index=index, pid=pid, start_time=start_time, **common)
+        effect = ctx.intend(KIND, name, absent=True, index=index, pid=pid, start_time=start_time, **common)
         announced.append(effect)
 
     with ctx.step(f"cni {plugin.kind}"):
@@ -189,69 +198,3 @@ def _delete(
     version = effect.args["version"]
     configuration = cni_list.configuration(network, index, version, prevResult=result, runtimeConfig=runtime)
     plugin.call("DEL", attachment, configuration, deadline)
-
-
-def _result_of(effects: Sequence[Effect], attachment: Attachment) -> dict[str, Any] | None:
-    """The result of the whole list, or as far as it got; with the path that leads to the container now.
-
-    Plugins compare it with CNI_NETNS, and to them it is a name for the namespace.
-    """
-    done = next((effect for effect in effects if effect.done), None)
-    if done is None or not isinstance(done.facts["result"].get("interfaces"), list):
-        return done.facts["result"] if done is not None else None
-    interfaces = [
-        {**one, "sandbox": attachment.namespace} if one.get("sandbox") == done.args["namespace"] else one
-        for one in done.facts["result"]["interfaces"]
-    ]
-    return {**done.facts["result"], "interfaces": interfaces}
-
-
-def _negotiate(network: dict[str, Any], plugins: Sequence[Plugin], deadline: float) -> str:
-    """The newest version that the network may be used in and all its plugins speak.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    spoken = {plugin.path: plugin.versions(deadline) for plugin in plugins}
-    for version in network["versions"]:
-        if all(version in versions for versions in spoken.values()):
-            return str(version)
-    said = "; ".join(f"{plugin.kind} speaks {', '.join(spoken[plugin.path])}" for plugin in plugins)
-    raise cni_list.wrong(network["file"], "cniVersion", f"not all plugins speak {network['versions'][0]}: {said}")
-
-
-def _identity(container_id: str) -> str:
-    """CNI_CONTAINERID, which begins with a letter or digit and has no ``+`` (specification, "Parameters")."""
-    readable = "".join(c if c.isalnum() or c in "_.-" else "-" for c in container_id[:_READABLE]).lstrip("_.-")
-    return f"{readable or 'corelaunch'}-{os.urandom(8).hex()}"
-
-
-def _attachment(placement: NetworkPlacement, identity: str, container: ContainerNamespace | None) -> Attachment:
-    # By the number of a descriptor of ours: the pid of the container could be another's by the time that it is
-    # opened, ours cannot be as long as we wait for the plugin. Not /proc/self: a plugin may ask its daemon to open it.
-    namespace = f"/proc/{os.getpid()}/fd/{container.fd}" if container is not None else ""
-    options = placement.options
-    return Attachment(identity, namespace, placement.container_name, options["args"], options["path"])
-
-
-class _namespace_of:
-    """The container's network namespace as long as it lives and is the one of the effect, else None."""
-
-    def __init__(self, effect: Effect) -> None:
-        pid, start, device, inode = effect.args["container"]
-        self._wanted = (device, inode)
-        self._this_boot = effect.args["boot_id"] == boot_id()
-        self._container = ContainerNamespace(ProcessHandle(pid, start))
-
-    def __enter__(self) -> ContainerNamespace | None:
-        if not self._this_boot:
-            return None
-        try:
-            container = self._container.__enter__()
-        except KernelError:
-            return None  # the process has ended
-        found = container.identity()
-        return container if (found.device, found.inode) == self._wanted else None
-
-    def __exit__(self, *_error: object) -> None:
-        self._container.__exit__()

@@ -183,8 +183,11 @@ def _find_ours(netlink: Netlink, effect: Effect) -> Link | None:
     return link if link is not None and effect.absent and link.kind == "veth" and link.mac == mac else None
 
 
-def home_is_here(netlink: Netlink, effect: Effect) -> bool:
+def home_is_here(netlink: Netlink, effect: Effect, verb: str = "delete") -> bool:
     """Whether a link was made in the caller's network namespace; False: that namespace, and so the link, is gone.
+
+    Args:
+        verb: what is to be done with the link, and the command that does it.
 
     Raises:
         KernelError: it is in another one that lives.
@@ -199,8 +202,8 @@ def home_is_here(netlink: Netlink, effect: Effect) -> bool:
         # The second: our own namespace has the inode number that the dead one had.
         return False
     why = "it is in the network namespace that corelaunch was called from at create"
-    hint = f"nsenter --net={holder} corelaunch delete …"
-    raise KernelError("cannot delete link", where=effect.name, why=why, hint=hint)
+    hint = f"nsenter --net={holder} corelaunch {verb} …"
+    raise KernelError(f"cannot {verb} link", where=effect.name, why=why, hint=hint)
 
 
 def patience() -> float:

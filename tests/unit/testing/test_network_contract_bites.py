@@ -19,6 +19,7 @@ import pytest
 
 from corelaunch.testing import network_wrong as wrong
 from corelaunch.testing import network_wrong_bridge as wrong_bridge
+from corelaunch.testing import network_wrong_check as wrong_check
 from corelaunch.testing import network_wrong_companion as wrong_companion
 from corelaunch.testing import network_wrong_move as wrong_move
 from corelaunch.testing import network_wrong_nat as wrong_nat
@@ -204,6 +205,10 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
         {"a_foreign_link_that_took_the_name_since_stays_and_the_device_is_back_beside_it"}
     ),
     wrong_move.CopiesTheDevice: frozenset({"the_device_is_in_the_container_and_not_on_the_host"}),
+    wrong_check.FindsAllInOrder: frozenset({"check_tells_that_the_containers_link_is_gone"}),
+    wrong_check.ChecksFromMemory: frozenset({"check_in_a_later_process_finds_what_is_in_order_in_order"}),
+    wrong_check.TakesDownWhileChecking: frozenset({"check_in_a_later_process_finds_what_is_in_order_in_order"}),
+    wrong_check.PretendsCheck: frozenset({"unclaimed_operations_are_refused"}),
     wrong_companion.OutlivesTheContainer: frozenset({"a_program_ends_with_the_containers_process"}),
     wrong_companion.ForgetsTheProgram: frozenset(
         {
@@ -246,7 +251,7 @@ import os
 import pytest
 from corelaunch.testing import network_reference, network_reference_bridge, network_reference_companion
 from corelaunch.testing import network_reference_move, network_reference_nat, network_wrong, network_wrong_bridge
-from corelaunch.testing import network_wrong_companion, network_wrong_move
+from corelaunch.testing import network_wrong_check, network_wrong_companion, network_wrong_move
 from corelaunch.testing import network_wrong_nat, network_wrong_placement
 from corelaunch.testing.network_contract import NetworkStrategyContract
 from corelaunch.testing.network_stage import lend_devices
@@ -268,8 +273,8 @@ def contract(strategy):
 
 MODULES = (
     network_reference, network_reference_bridge, network_reference_companion, network_reference_move,
-    network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_companion, network_wrong_move,
-    network_wrong_nat, network_wrong_placement,
+    network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_check, network_wrong_companion,
+    network_wrong_move, network_wrong_nat, network_wrong_placement,
 )
 found = {}
 for module in MODULES:
