@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "teardown",
     ),
     (
+        "checking",
         "container",
         "control",
         "creation",
