@@ -30,13 +30,14 @@ def _name_in_container(value: Any, where: Where, findings: Findings) -> None:
     string(value, where, findings)
     if type(value) is str and value:
         template = value.removesuffix("%d")
-        _name(f"{template}0" if template != value else value, where, findings)
+        _name(f"{template}00" if template != value else value, where, findings)
 
 
 def _name(name: str, where: Where, findings: Findings) -> None:
-    """dev_valid_name() of net/core/dev.c; and "%", by which the kernel numbers."""
+    """dev_valid_name() of net/core/dev.c, whose isspace() takes the byte 0xA0 for a blank; and no "%", by which the
+    kernel numbers, nor what are directories of net.ipv4.conf (sysctl_dev_name_is_allowed() of include/net/ip.h)."""
     valid = name.isprintable() and not any(character.isspace() or character in "/:%" for character in name)
-    if not valid or name in ("", ".", ".."):
+    if not valid or 0xA0 in name.encode("utf-8") or name in ("", ".", "..", "all", "default"):
         findings.refuse(where, f"{name!r} is not the name of an interface")
     elif len(name.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
         findings.refuse(where, f"{name!r} is longer than the kernel's {_LONGEST_NAME} bytes")

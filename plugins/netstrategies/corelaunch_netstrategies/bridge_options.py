@@ -79,7 +79,3 @@ def _check_nat(checked: dict[str, Any], wrong: Wrong) -> None:
         raise wrong("publish", "only a bridge with NAT lets anybody in from outside", "add nat=true")
     if not checked["address"] and not checked["allocate"]:
         raise wrong("publish", "the container has no address to lead to", "give address= or subnet=")
-    outer = [(port.partition(":")[0], port.partition("/")[2]) for port in checked["publish"]]
-    for port in outer:
-        if outer.count(port) > 1:
-            raise wrong("publish", f"port {'/'.join(port)} of the host is there twice", "give each port once")

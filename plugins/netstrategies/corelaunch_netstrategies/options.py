@@ -66,7 +66,7 @@ BRIDGE: Table = {
     "subnet": (values.listed(values.subnet), [], "10.0.0.0/24"),
     "isolated": (values.yes_or_no, False, "true"),
     "nat": (values.yes_or_no, False, "true"),
-    "publish": (values.listed(values.published_port), [], "8080:80/tcp"),
+    "publish": (values.published_ports, [], "8080:80/tcp"),
 }
 
 HOST_DEVICE: Table = {

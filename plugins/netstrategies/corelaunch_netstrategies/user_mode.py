@@ -69,7 +69,7 @@ TABLE: options.Table = {
     "ipv6": (values.yes_or_no, None, "false"),
     "mtu": (_mtu, _LARGEST_MTU, "1500"),
     "mac": (values.mac, "", "02:00:00:00:00:02"),
-    "publish": (values.listed(values.published_port), [], "8080:80/tcp"),
+    "publish": (values.published_ports, [], "8080:80/tcp"),
     "host-loopback": (values.yes_or_no, False, "true"),
     "accept-ra": (values.accept_ra, "", "0"),
     **options.LOOPBACK,

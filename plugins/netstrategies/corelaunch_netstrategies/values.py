@@ -15,6 +15,9 @@ SMALLEST_MTU, LARGEST_MTU = 68, 65535
 #: RFC 1035, 3.1.
 LONGEST_DOMAIN = 253
 
+#: The last two are directories of net.ipv4.conf (sysctl_dev_name_is_allowed() of include/net/ip.h).
+_NO_NAMES = (".", "..", "all", "default")
+
 _DOMAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -37,7 +40,9 @@ def interface_name(text: str) -> str:
     if not 0 < size <= LONGEST_NAME:
         raise ValueError(f"an interface name has 1 to {LONGEST_NAME} bytes, this one has {size}")
     # "%" would make the kernel number the name by itself.
-    if text in (".", "..") or not text.isprintable() or any(c.isspace() or c in "/:%" for c in text):
+    bad = not text.isprintable() or any(c.isspace() or c in "/:%" for c in text)
+    # The kernel's isspace() sees bytes, and takes 0xA0, the second of "à", for the blank of Latin-1.
+    if bad or text in _NO_NAMES or 0xA0 in text.encode():
         raise ValueError(f"{text!r} is not an interface name")
     return text
 
@@ -54,7 +59,7 @@ def name_in_container(text: str) -> str:
     template = text.removesuffix("%d")
     if template == text:
         return new_interface_name(text)
-    new_interface_name(f"{template}0")
+    new_interface_name(f"{template}00")  # as long as the text, which must fit where the name goes
     return text
 
 
@@ -87,6 +92,16 @@ def published_port(text: str) -> str:
     if not colon or not (_is_port(outer) and _is_port(inner)) or (protocol or "tcp") not in ("tcp", "udp"):
         raise ValueError(f"{text!r} is not HOSTPORT:PORT, HOSTPORT:PORT/tcp or HOSTPORT:PORT/udp")
     return f"{int(outer)}:{int(inner)}/{protocol or 'tcp'}"
+
+
+def published_ports(text: str) -> list[str]:
+    """A list of published ports; each of the host's may be there once."""
+    ports = listed(published_port)(text)
+    outer = [(port.partition(":")[0], port.partition("/")[2]) for port in ports]
+    for port in outer:
+        if outer.count(port) > 1:
+            raise ValueError(f"port {'/'.join(port)} of the host is there twice")
+    return ports
 
 
 def address(text: str) -> str:

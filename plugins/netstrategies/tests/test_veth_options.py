@@ -65,6 +65,8 @@ def test_options_come_out_in_their_canonical_form() -> None:
         ("name", "a\x1b", "is not an interface name"),
         ("name", "eth%d", "is not an interface name"),
         ("name", "lo", "loopback"),
+        ("name", "default", "is not an interface name"),
+        ("name", "à", "is not an interface name"),
         ("host-name", "a:b", "is not an interface name"),
         ("address", "10.0.0.2", "the prefix length is missing"),
         ("address", "10.0.0.2/33", "is not between 0 and 32"),
@@ -115,7 +117,7 @@ def test_an_unknown_option_gets_the_nearest_known_one_as_hint(option: str, hint:
 def test_an_unknown_option_like_no_other_gets_the_list() -> None:
     with pytest.raises(ConfigError) as caught:
         place(bandwidth="1")
-    assert caught.value.hint.startswith("veth knows name, host-name, address")
+    assert caught.value.hint.startswith("veth knows name, address, gateway")
 
 
 @given(

@@ -203,6 +203,9 @@ SHAPE = [
     ("linux.netDevices", {"eth%d": {}}, 'linux.netDevices["eth%d"]', "is not the name of an interface"),
     ("linux.netDevices", {"eth1": {"name": "a/b"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
     ("linux.netDevices", {"eth1": {"name": "x" * 16}}, "linux.netDevices.eth1.name", "longer than the kernel's 15"),
+    ("linux.netDevices", {"a": {"name": "x" * 14 + "%d"}}, "linux.netDevices.a.name", "longer than the kernel's 15"),
+    ("linux.netDevices", {"eth1": {"name": "all"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
+    ("linux.netDevices", {"eth1": {"name": "à"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
     ("linux.netDevices", {"eth1": {"name": "%d0"}}, "linux.netDevices.eth1.name", "is not the name of an interface"),
     ("linux.netDevices", {"eth1": {"name": 1}}, "linux.netDevices.eth1.name", "must be a string"),
     (
