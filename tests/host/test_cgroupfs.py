@@ -284,6 +284,30 @@ class TestLimits:
         cgroups.manager.set_resources(made.placement, {"cpu": {"quota": 90000, "burst": 80000}})
         assert cgroups.value(made, "cpu", "cpu.cfs_burst_us") == "80000"
 
+    @pytest.mark.parametrize(
+        ("rules", "where"),
+        [
+            (
+                [
+                    {"allow": True, "type": "c", "major": 240, "access": "rw"},
+                    {"allow": False, "type": "c", "major": 240, "minor": 3, "access": "w"},
+                ],
+                "linux.resources.devices[1]",
+            ),
+            (
+                [{"allow": True, "access": "rwm"}, {"allow": False, "type": "c", "major": 1, "access": "w"}],
+                "linux.resources.devices",
+            ),
+            ([{"allow": True, "type": "x", "access": "rw"}], "linux.resources.devices[0].type"),
+        ],
+    )
+    def test_device_rules_that_v1_cannot_express_are_refused_before_anything_is_made(
+        self, cgroups: Cgroups, rules: list[dict[str, Any]], where: str
+    ) -> None:
+        with pytest.raises((ConfigError, Unsupported)) as caught:
+            cgroups.manager.place(CgroupRequest(ID, f"/{ID}", {"devices": rules}))
+        assert caught.value.where == where
+
     def test_below_a_cpuset_that_another_launch_has_made_and_not_yet_filled_a_process_can_join(
         self, cgroups: Cgroups
     ) -> None:

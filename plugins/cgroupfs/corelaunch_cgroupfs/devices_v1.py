@@ -78,15 +78,21 @@ def evaluate(rules: Sequence[Mapping[str, Any]]) -> DeviceRules:
     return result
 
 
+def wanted(rules: Sequence[Mapping[str, Any]]) -> DeviceRules:
+    """What the rules and :data:`ALWAYS_ALLOWED` after them come to. Raises as :func:`evaluate`."""
+    result = evaluate(rules)
+    for _, kind, major, minor, access in ALWAYS_ALLOWED:
+        result.apply(True, (kind, major, minor), access, WHERE)
+    return result
+
+
 def write_devices(directory: str, rules: Sequence[Mapping[str, Any]]) -> None:
     """Write the rules and :data:`ALWAYS_ALLOWED` to the v1 controller; what is in force already is not touched.
 
     Raises:
         KernelError: EPERM, the cgroup above does not allow it; EINVAL, there are cgroups below and the default changes.
     """
-    target = evaluate(rules)
-    for _, kind, major, minor, access in ALWAYS_ALLOWED:
-        target.apply(True, (kind, major, minor), access, WHERE)
+    target = wanted(rules)
     controls = Controls(directory, WHERE)
     present = _present(controls)
     try:

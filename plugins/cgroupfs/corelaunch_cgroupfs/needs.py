@@ -39,8 +39,9 @@ def check(placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
     """Refuse what cannot be given here.
 
     Raises:
-        ConfigError: a section is not an object.
-        Unsupported: the controller is not there, or belongs to the other version of cgroups.
+        ConfigError: a section is not an object, or a device rule is malformed.
+        Unsupported: the controller is not there, or belongs to the other version of cgroups; or v1 cannot express the
+            device rules.
     """
     paths = placement.paths
     if not resources:
@@ -69,8 +70,12 @@ def _check_v1(paths: Mapping[str, str], refused: Mapping[str, str], resources: M
                 if controller not in paths:
                     _missing(f"{section}.{key}", controller, refused, controller)
                 break
-    if resources.get("devices") and "devices" not in paths:
-        _missing("devices", "devices", refused, "devices")
+    if resources.get("devices"):
+        if "devices" not in paths:
+            _missing("devices", "devices", refused, "devices")
+        from .devices_v1 import wanted
+
+        wanted(resources["devices"])
     if resources.get("hugepageLimits") and "hugetlb" not in paths and not _unified_has(paths, "hugetlb"):
         if "hugetlb" in refused:
             _missing("hugepageLimits", "hugetlb", refused, "hugetlb")
