@@ -24,6 +24,9 @@ _TRAFFIC = ("mbm_total_bytes", "mbm_local_bytes")
 def read(root: str, placement: RdtPlacement) -> Mapping[str, Any]:
     """Figures now. What the kernel does not give ("Unavailable", "Error", "Unassigned") is left out, and never 0.
 
+    ``llc_occupancy``, ``mbm_total_bytes`` and ``mbm_local_bytes`` are bytes, the latter two since the group was made;
+    ``bandwidth_gran`` and ``min_bandwidth`` are per cent (Documentation/filesystems/resctrl.rst).
+
     Counters are those of the monitoring group, or of the CLOS if it is the container's own: what a shared CLOS or
     the root group counts is not the container's, and is left out.
 
