@@ -235,7 +235,7 @@ def die(work: Callable[[EffectRecorder], object], number: int, *, confirmed: boo
         work(recorder)
 
     at = "_at_done" if confirmed else "_at_intend"
-    return [effect for effect in run_and_die(begin, "") if effect.done or effect.absent]
+    return [effect for effect in run_and_die(begin, "of no effect") if effect.done or effect.absent]
 
 
 def _before(tell: Callable[[Effect], None], strike: Callable[[Effect], None]) -> Callable[[Effect], None]:
