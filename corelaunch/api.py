@@ -617,9 +617,9 @@ class NetworkStrategy(Backend):
 
     Features: ``addresses``, ``routes``, ``mtu``, ``mac``, ``name``, ``accept-ra``, ``dns`` (options of the same words),
     ``bridge`` (the host's end is a port of a bridge that containers share), ``nat`` (of that bridge), ``move`` (a
-    device of the host's is lent, and comes back), ``stats``, ``attach``, ``check``, ``companion`` (a program serves the
-    interface, see :func:`start_companion`, and ends with the container: its effect is of the kind "companion" and has
-    its ``pid`` and ``start_time`` in ``args``).
+    device of the host's is lent, and comes back), ``stats``, ``attach``, ``check``, ``gc``, ``companion`` (a program
+    serves the interface, see :func:`start_companion`, and ends with the container: its effect is of the kind
+    "companion" and has its ``pid`` and ``start_time`` in ``args``).
 
     Contract suite: ``corelaunch.testing.NetworkStrategyContract``.
     """
@@ -670,6 +670,21 @@ class NetworkStrategy(Backend):
             Unsupported: this interface cannot be looked at, and why.
         """
         raise self.unsupported("check", "check")
+
+    def collect(
+        self, request: NetworkRequest, living: Callable[[], Sequence[tuple[NetworkPlacement, Sequence[Effect]]]]
+    ) -> None:
+        """Remove from a network all that belongs to none of these containers; the operator has asked for it.
+
+        Args:
+            request: which network; of no container.
+            living: placements and effects (newest first) of this strategy in every container, asked while no other
+                ``create`` can begin.
+
+        Raises:
+            Unsupported: this network cannot do it, and why.
+        """
+        raise self.unsupported("collect", "gc")
 
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """Remove what we made on the host and nothing else; already gone is success."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from ..errors import CorelaunchError
 from .command import Call, Command
-from .options import FLAG, Option
+from .options import FLAG, LIST, Option
 from .output import compact, table, write
 
 
 def run(call: Call) -> int:
-    """Undo every abandoned launch; the exit code is 1 if something of one could not be removed."""
-    outcome = call.runtime().gc()
+    """Undo every abandoned launch; the exit code is 1 if something of one, or of a network, could not be removed."""
+    runtime = call.runtime()
+    outcome = runtime.gc()
+    if call.options["network"]:
+        from ..collecting import collect
+
+        for network in call.options["network"]:
+            try:
+                collect(runtime, network)
+                outcome.append((network, "collected"))
+            except CorelaunchError as error:
+                outcome.append((network, str(error)))
     if call.options["json"]:
         write(compact([{"id": container_id, "outcome": text} for container_id, text in outcome]) + "\n")
     elif outcome:
         write(table(("ID", "OUTCOME"), outcome))
-    return 0 if all(text == "removed" for _, text in outcome) else 1
+    return 0 if all(text in ("removed", "collected") for _, text in outcome) else 1
 
 
 COMMAND = Command(
@@ -23,7 +34,15 @@ COMMAND = Command(
     """Looks at every container below the state root, and removes those whose create or delete was cut short (killed
 runtime, power cut), with all that was made for them. Containers that are in order are left alone.""",
     run,
-    (Option("json", "print JSON", FLAG),),
+    (
+        Option("json", "print JSON", FLAG),
+        Option(
+            "network",
+            "remove from this network, too, what no container below the state root has (repeatable)",
+            LIST,
+            metavar="type:key=value,...",
+        ),
+    ),
     fewest=0,
     most=0,
 )

@@ -206,6 +206,19 @@ class Running:
             stage.strategy.check(placement, recorder.effects, stage.container.process)
         assert not isinstance(caught.value, Unsupported), "it claims check"
 
+    def test_collect_removes_what_no_container_has_and_nothing_else(self, stage: Stage) -> None:
+        stage.need("gc")
+        placement, lost = stage.place_new(), stage.place(container_id="clnet-other")
+        recorder = stage.give(placement)
+        with Container() as second:
+            stage.give(lost, second)
+            try:
+                stage.strategy.collect(stage.request(), lambda: [(placement, recorder.effects)])
+            except Unsupported as error:
+                host_lacks(f"a network that can do it ({error})")
+            assert placement.container_name in stage.container.links(), "it removed what a container has"
+            assert lost.container_name not in second.links(), "it left what no container has"
+
     def test_unclaimed_operations_are_refused(self, stage: Stage) -> None:
         placement, strategy = stage.place(), stage.strategy
         operations: dict[str, list[Callable[[], object]]] = {
@@ -216,7 +229,8 @@ class Running:
             ],
             "check": [lambda: strategy.check(placement, [], stage.container.process)],
         }
-        for feature in stage.unclaimed("stats", "attach", "check"):
+        operations["gc"] = [lambda: strategy.collect(stage.request(), list)]
+        for feature in stage.unclaimed("stats", "attach", "check", "gc"):
             for operation in operations[feature]:
                 with pytest.raises(Unsupported):
                     operation()

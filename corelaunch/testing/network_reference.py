@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from string import ascii_letters, digits
 from typing import Any
@@ -155,6 +155,17 @@ class ReferenceVeth(NetworkStrategy):
         made = [effect.facts.get("ifindex") for effect in effects if effect.name == placement.host_name]
         if link is None or made != [link.index]:
             raise KernelError("no such link", where=placement.host_name, errno=errno.ENODEV)
+
+    def collect(
+        self, request: NetworkRequest, living: Callable[[], Sequence[tuple[NetworkPlacement, Sequence[Effect]]]]
+    ) -> None:
+        if "gc" not in self.features:
+            raise self.unsupported("collect", "gc")
+        kept = {effect.name for _, effects in living() for effect in effects}
+        with Rtnetlink() as netlink:
+            for name, link in netlink.links().items():
+                if name.startswith("ref") and name not in kept:
+                    self.delete(netlink, link.index)
 
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         with Rtnetlink() as netlink:

@@ -32,6 +32,7 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     "stats": {},
     "attach": {},
     "check": {},
+    "gc": {},
     "companion": {},
 }
 #: How long the kernel may take until both ends of a pair have seen that the other is up.
@@ -80,8 +81,14 @@ class Stage:
         self, more: Mapping[str, str] = MappingProxyType({}), *, container_id: str = "clnet-contract", index: int = 0
     ) -> NetworkPlacement:
         """Place a request with more options."""
+        return self.strategy.place(self.request(more, container_id, index))
+
+    def request(
+        self, more: Mapping[str, str] = MappingProxyType({}), container_id: str = "clnet-contract", index: int = 0
+    ) -> NetworkRequest:
+        """A request with more options."""
         options = self.options(container_id, index) if callable(self.options) else self.options
-        return self.strategy.place(NetworkRequest(container_id, index, "contract", {**options, **more}))
+        return NetworkRequest(container_id, index, "contract", {**options, **more})
 
     def place_on_host(self) -> NetworkPlacement:
         """Place, and skip if the strategy makes nothing on the host."""

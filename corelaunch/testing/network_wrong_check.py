@@ -1,12 +1,12 @@
-"""Network strategies that are wrong on purpose when they look whether a link is in order; see network_wrong.py."""
+"""Network strategies that are wrong on purpose when they check and collect; see network_wrong.py."""
 
 # ruff: noqa: D102 -- the methods are documented where they are declared, in corelaunch.api
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from corelaunch.api import Effect, KernelError, LaunchContext, NetworkPlacement, ProcessHandle
+from corelaunch.api import Effect, KernelError, LaunchContext, NetworkPlacement, NetworkRequest, ProcessHandle
 
 from .network_reference import ReferenceVeth
 from .network_rtnetlink import Rtnetlink
@@ -51,3 +51,20 @@ class PretendsCheck(ReferenceVeth):
 
     def check(self, placement: NetworkPlacement, effects: Sequence[Effect], process: ProcessHandle) -> None:
         return
+
+
+_Living = Callable[[], Sequence[tuple[NetworkPlacement, Sequence[Effect]]]]
+
+
+class CollectsEverything(ReferenceVeth):
+    """Takes for garbage what it does not know from its own memory."""
+
+    def collect(self, request: NetworkRequest, living: _Living) -> None:
+        super().collect(request, list)
+
+
+class CollectsNothing(ReferenceVeth):
+    """Claims gc, and leaves all there is."""
+
+    def collect(self, request: NetworkRequest, living: _Living) -> None:
+        living()

@@ -54,8 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--corelaunch-contract",
         action="append",
         default=[],
-        metavar="KIND:NAME",
-        help=f"run the contract suite of an installed plugin; KIND is one of {', '.join(CONTRACTS)}; may be repeated",
+        metavar="KIND:NAME[:key=value,...]",
+        help=f"run the contract suite of an installed plugin; KIND is one of {', '.join(CONTRACTS)}; options are "
+        "those of a network strategy, as for --network; may be repeated",
     )
     group.addoption(
         "--corelaunch-host",
@@ -69,11 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Collect the contract file, alone or beside the files that were named on the command line."""
     chosen = config.getoption("--corelaunch-contract")
     for choice in chosen:
-        kind, separator, name = choice.partition(":")
-        if kind not in CONTRACTS or not separator or not name:
+        kind, _, name = choice.partition(":")
+        name, colon, _ = name.partition(":")
+        if kind not in CONTRACTS or not name:
             raise pytest.UsageError(
                 f"--corelaunch-contract {choice}: write KIND:NAME, where KIND is one of {', '.join(CONTRACTS)}"
             )
+        if colon and kind != "network_strategy":
+            raise pytest.UsageError(f"--corelaunch-contract {choice}: only a network_strategy has options")
     if chosen:
         named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
         config.args = [*named, str(CONTRACT_FILE)]

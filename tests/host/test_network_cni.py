@@ -152,3 +152,42 @@ def test_check_says_of_each_network_whether_it_is_as_it_was_made(
     assert second["result"] == "not checked"
     cli.ok("delete", "--force", one)
     assert (cli.ok("check"), cli("check", one).code, leases(tmp_path)) == ("", 1, [])
+
+
+def test_gc_of_a_network_tells_its_plugins_what_every_container_has(
+    cli: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    script(tmp_path, "listener", f"""case $CNI_COMMAND in
+VERSION) cat >/dev/null; echo '{{"supportedVersions":["1.1.0"]}}';;
+ADD) cat >/dev/null; echo "$CNI_CONTAINERID" >>{tmp_path}/ids; echo '{{}}';;
+GC) cat >{told};;
+*) cat >/dev/null;; esac""")
+    text = (tmp_path / "bin/listener").read_text()
+    (tmp_path / "bin/listener").write_text(text.replace('["1.0.0"]', '["1.1.0"]'))
+    conf = tmp_path / "clcni.conflist"
+    conf.write_text(json.dumps({"cniVersion": "1.1.0", "name": "clcni", "plugins": [{"type": "listener"}]}))
+    conf.chmod(0o600)
+    asked = f"cni:conf={conf},path={tmp_path}/bin"
+    ids = [cli.new_id(), cli.new_id()]
+    for one in ids:
+        cli.ok("create", "--bundle", str(bundles("sleep", "100")), "--network", f"{asked},name=lo", one)
+    assert cli.ok("gc", "--network", asked).split()[-2:] == [asked, "collected"]
+    valid = json.loads(told.read_text())["cni.dev/valid-attachments"]
+    assert sorted(one["containerID"] for one in valid) == sorted((tmp_path / "ids").read_text().split())
+    assert {one["ifname"] for one in valid} == {"lo"}
+    refused = cli("gc", "--network", "veth", "--network", "none-such", "--json")
+    assert (refused.code, refused.err) == (1, "")
+    said = [one["outcome"] for one in json.loads(refused.out)]
+    assert said[0] == "cannot collect a network's garbage: veth: veth does not claim 'gc'"
+    assert "none-such" in said[1]
+    # What a container has that cannot be read is not known, so nothing is garbage.
+    told.unlink()
+    state = next((cli.root / ids[0]).glob("journal*"))
+    kept = state.read_bytes()
+    state.write_bytes(b"nonsense\n" + kept)
+    failed = cli("gc", "--network", asked)
+    assert (failed.code, told.exists()) == (1, False), failed
+    state.write_bytes(kept)
+    for one in ids:
+        cli.ok("delete", "--force", one)

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "checking",
+        "collecting",
         "container",
         "control",
         "creation",

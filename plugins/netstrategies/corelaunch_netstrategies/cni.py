@@ -9,6 +9,7 @@ container is random and of one ``create``, so nothing of another one is met by i
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 from corelaunch.api import (
     AlreadyExists,
@@ -29,7 +30,8 @@ from .rtnetlink import Netlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from corelaunch.api import Effect, LaunchContext, NetworkPlacement, NetworkRequest
@@ -47,7 +49,7 @@ _MARGIN_SECONDS = 1.0
 class Cni(NetworkStrategy):
     """Runs the plugins of a list. Options: see the README of corelaunch-netstrategies."""
 
-    features = frozenset({"name", "accept-ra", "dns", "attach", "check"})
+    features = frozenset({"name", "accept-ra", "dns", "attach", "check", "gc"})
 
     def place(self, request: NetworkRequest) -> NetworkPlacement:
         """Read the network; ``ethINDEX`` inside unless another name is asked for."""
@@ -87,10 +89,12 @@ class Cni(NetworkStrategy):
             attachment = cni_attachment.attachment(placement, identity, container)
             common["namespace"] = attachment.namespace
             result: dict[str, Any] | None = None
-            for index, plugin in enumerate(plugins):
-                runtime = cni_options.runtime_configuration(placement, index)
-                asked = cni_list.configuration(network, index, version, prevResult=result, runtimeConfig=runtime)
-                result = _add(plugin, index, attachment, asked, deadline, ctx, common)
+            with _not_while_collecting(version, deadline):
+                _ask_status(network, plugins, version, deadline)
+                for index, plugin in enumerate(plugins):
+                    runtime = cni_options.runtime_configuration(placement, index)
+                    asked = cni_list.configuration(network, index, version, prevResult=result, runtimeConfig=runtime)
+                    result = _add(plugin, index, attachment, asked, deadline, ctx, common)
 
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         """See that the plugins have made the interface, and bring it up if they have not.
@@ -127,6 +131,19 @@ class Cni(NetworkStrategy):
 
         cni_check.check(placement, [effect for effect in effects if effect.kind == KIND], process)
 
+    def collect(
+        self, request: NetworkRequest, living: Callable[[], Sequence[tuple[NetworkPlacement, Sequence[Effect]]]]
+    ) -> None:
+        """GC: plugins remove every attachment that is none of these containers'.
+
+        Raises:
+            Unsupported: a plugin or the network's file does not speak 1.1.0, or it says ``disableGC``.
+            ConfigError, PluginError, DeadlineExceeded: of some plugins; the others have done it.
+        """
+        from . import cni_gc
+
+        cni_gc.collect(request, living)
+
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """DEL, the last plugin first; all are asked, whatever the others answer.
 
@@ -146,7 +163,8 @@ class Cni(NetworkStrategy):
             if effect.args["boot_id"] == boot_id():
                 kill_group(effect.args["pid"], effect.args["start_time"])
         errors: list[CorelaunchError] = []
-        with cni_attachment.NamespaceOf(ours[0]) as container:
+        not_while_collecting = _not_while_collecting(ours[0].args["version"], deadline)
+        with not_while_collecting, cni_attachment.NamespaceOf(ours[0]) as container:
             attachment = cni_attachment.attachment(placement, ours[0].args["identity"], container)
             result = cni_attachment.result_of(ours, attachment)
             for effect in ours:
@@ -164,6 +182,22 @@ class Cni(NetworkStrategy):
 def corelaunch_network_strategy() -> NetworkStrategy:
     """See ``corelaunch.hookspecs``."""
     return Cni()
+
+
+def _not_while_collecting(version: str, deadline: float) -> AbstractContextManager[object]:
+    """A GC, which comes with version 1.1, could take away what an ADD has just given."""
+    if not cni_list.is_at_least(version, "1.1.0"):
+        return nullcontext()
+    from . import cni_gc
+
+    return cni_gc.Lock(deadline)
+
+
+def _ask_status(network: Mapping[str, Any], plugins: Sequence[Plugin], version: str, deadline: float) -> None:
+    """STATUS, from version 1.1: a plugin that cannot do an ADD now says so before anything is made."""
+    if cni_list.is_at_least(version, "1.1.0"):
+        for index, plugin in enumerate(plugins):
+            plugin.call("STATUS", None, cni_list.configuration(network, index, version), deadline)
 
 
 def _add(

@@ -28,8 +28,8 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def load(path: str) -> dict[str, Any]:
-    """The list of a file: ``file``, ``name``, ``versions`` (that it may be used in, newest first), ``plugins`` and
-    ``disableCheck``.
+    """The list of a file: ``file``, ``name``, ``versions`` (that it may be used in, newest first), ``plugins``,
+    ``disableCheck`` and ``disableGC``.
 
     Raises:
         ConfigError: it is not one; ``where`` is the file and the JSON path in it.
@@ -59,6 +59,7 @@ def load(path: str) -> dict[str, Any]:
         "versions": _versions(where, content),
         "plugins": plugins,
         "disableCheck": content.get("disableCheck") in (True, "true"),
+        "disableGC": content.get("disableGC") in (True, "true"),
     }
 
 

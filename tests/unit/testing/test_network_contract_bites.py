@@ -208,6 +208,8 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
     wrong_check.FindsAllInOrder: frozenset({"check_tells_that_the_containers_link_is_gone"}),
     wrong_check.ChecksFromMemory: frozenset({"check_in_a_later_process_finds_what_is_in_order_in_order"}),
     wrong_check.TakesDownWhileChecking: frozenset({"check_in_a_later_process_finds_what_is_in_order_in_order"}),
+    wrong_check.CollectsEverything: frozenset({"collect_removes_what_no_container_has_and_nothing_else"}),
+    wrong_check.CollectsNothing: frozenset({"collect_removes_what_no_container_has_and_nothing_else"}),
     wrong_check.PretendsCheck: frozenset({"unclaimed_operations_are_refused"}),
     wrong_companion.OutlivesTheContainer: frozenset({"a_program_ends_with_the_containers_process"}),
     wrong_companion.ForgetsTheProgram: frozenset(

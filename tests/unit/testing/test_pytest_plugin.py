@@ -106,6 +106,12 @@ def test_a_choice_that_is_none_says_how_to_write_one(run: Run, choice: str) -> N
     assert f"write KIND:NAME, where KIND is one of {kinds}" in done.stderr
 
 
+def test_only_network_strategies_have_options(run: Run) -> None:
+    done = run("--corelaunch-contract", "cgroup_manager:flat:limits=none")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "cgroup_manager:flat:limits=none: only a network_strategy has options" in done.stderr
+
+
 def test_a_plugin_that_is_not_installed_is_named_with_its_package(run: Run) -> None:
     done = run("--corelaunch-contract", "cgroup_manager:nonesuch", "-k", "features")
     assert done.returncode == 1
