@@ -15,6 +15,7 @@ REAL = pytest.mark.real
 #: What only pure cgroup v2 can show: nothing of it is skipped there.
 ONLY_V2 = (
     "tests/host/test_cgroup_v2.py",
+    "tests/host/test_foreign_cgroups.py",
     "tests/host/test_reboot.py",
     "tests/host/test_rootless_v2.py",
     "plugins/cgroupfs/tests/test_devices_v2.py::TestInTheKernel",
