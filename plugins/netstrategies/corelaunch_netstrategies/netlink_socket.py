@@ -36,6 +36,8 @@ _KERNEL = 0
 #: net/core/rtnetlink.c), and a container gives those to its interfaces as it likes.
 _LARGEST_DATAGRAM = 1 << 18
 
+_LATE = "the kernel did not answer in time"
+
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 
@@ -111,12 +113,15 @@ class NetlinkSocket:
         while True:
             # Polled, because a timeout on the socket would set O_NONBLOCK on the caller's descriptor too.
             left = self._deadline - time.monotonic()
-            if not poll.poll(max(0.0, left) * 1000) or left <= 0:  # in time also if somebody sends all the time
-                raise DeadlineExceeded(what, where=wheres[-1], why="the kernel did not answer in time")
+            if not poll.poll(max(0.0, left) * 1000):
+                raise DeadlineExceeded(what, where=wheres[-1], why=_LATE)
             datagram, (port, _groups) = self._socket.recvfrom(_LARGEST_DATAGRAM)
             if port != _KERNEL:
                 # In a container that runs, whoever has CAP_NET_ADMIN there may send to us (NL_CFG_F_NONROOT_SEND of
-                # net/netlink/af_netlink.c), and would decide what we take for the kernel's answers.
+                # net/netlink/af_netlink.c), would decide what we take for the kernel's answers, and may do so for ever.
+                # What the kernel itself has answered counts however late it is: it has been done.
+                if left <= 0:
+                    raise DeadlineExceeded(what, where=wheres[-1], why=_LATE)
                 continue
             for kind, flags, sequence, body in messages(datagram):
                 if not first <= sequence <= self._sequence:

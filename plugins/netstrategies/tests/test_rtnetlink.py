@@ -105,7 +105,7 @@ class Chatty(Silent):
     """A socket into which somebody else sends all the time, and the kernel nothing."""
 
     def recvfrom(self, *_size: object) -> Any:
-        return b"", (4711, 0)
+        return b"x", (4711, 0)
 
 
 def test_a_deadline_ends_the_wait_though_somebody_sends_all_the_time() -> None:
@@ -139,6 +139,13 @@ def test_names_that_are_no_text_are_read_without_an_error(netlink: Netlink) -> N
     netlink.set_link(link, attributes=[("IFLA_IFNAME", odd), ("IFLA_IFALIAS", odd)])
     found = netlink.link(index=link.index)
     assert found is not None and found.name == found.alias == odd.decode(errors="surrogateescape")
+
+
+def test_what_the_kernel_has_answered_counts_however_late_it_is() -> None:
+    with Netlink(time.monotonic() - 1) as netlink:
+        make_pair(netlink, "clnet0")
+        link = netlink.link(name="clnet0")
+    assert link is not None
 
 
 def test_a_handed_socket_stays_open_and_blocking() -> None:
