@@ -2,6 +2,7 @@
 
     .venv/bin/python tests/faults/matrix.py                  every point of every verb
     .venv/bin/python tests/faults/matrix.py --sample 200     a seeded choice, spread over verbs and victims
+    script/with-systemd hybrid .venv/bin/python tests/faults/matrix.py --sample 200 --verb "create unit"
     CORELAUNCH=runc .venv/bin/python tests/faults/matrix.py --sample 100      another runtime, for comparison
 
 Prints a table, writes every report as JSON, exits with 1 if a point left something behind.
@@ -81,9 +82,10 @@ def runtime_command() -> list[str]:
 
 
 def verbs_of(runtime: Sequence[str]) -> list[str]:
-    """The verbs that a runtime has."""
+    """The verbs that a runtime has on this host."""
     ours = "corelaunch" in os.path.basename(runtime[0])
-    return [name for name, verb in VERBS.items() if ours or verb.others]
+    systemd = os.path.isdir("/run/systemd/system")
+    return [name for name, verb in VERBS.items() if (ours or verb.others) and (systemd or not verb.systemd)]
 
 
 def compile_tracer(directory: Path) -> str:

@@ -77,7 +77,10 @@ class Rig:
         self.serial = 0
         self._codes: dict[int, int] = {}
         residue.become_subreaper()
+        systemd = self._keep_systemd()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "cl-f-run", "/run"], check=True)
+        for name in systemd:
+            os.symlink(f"/mnt/{name}", f"/run/{name}")
         self.directory = Path("/run/rig")
         self.root = Path("/run/state")
         self.output = self.directory / "output"
@@ -93,6 +96,8 @@ class Rig:
         self.as_user = False
         #: Whether its commands are of an environment that has the lifecycle plugin "edits".
         self.has_plugin = False
+        #: Whether its containers are units of systemd.
+        self.as_units = False
         self.user_root = Path("/run/user-state")
         self._make_bundle()
         self._make_user()
@@ -103,6 +108,17 @@ class Rig:
         os.makedirs("/run/mount", exist_ok=True)  # by mount(8) and umount(8), whoever calls them
         for path in (self.output, self.report, self.recording):
             path.touch()
+
+    def _keep_systemd(self) -> list[str]:
+        """Where systemd is the init, mount what it has in /run at /mnt: it is not of a trial alone."""
+        if not os.path.isdir("/run/systemd/system"):
+            return []
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "cl-f-systemd", "/mnt"], check=True)
+        kept = [name for name in ("systemd", "dbus") if os.path.isdir(f"/run/{name}")]
+        for name in kept:
+            os.mkdir(f"/mnt/{name}")
+            subprocess.run(["mount", "--rbind", f"/run/{name}", f"/mnt/{name}"], check=True)
+        return kept
 
     def _make_bundle(self) -> None:
         binaries = self.bundle / "rootfs/bin"
@@ -220,7 +236,7 @@ class Rig:
             marks=(container_id,),
             link_prefixes=(link_name(container_id),),
             trees=("/run",),
-            shared=("/tmp",),
+            shared=("/tmp", "/run/systemd/transient"),
             private_mounts=True,
             ancestor=os.getpid(),
             ignored_names=frozenset({"strace", "tracer"}),
@@ -233,7 +249,8 @@ class Rig:
             return ["setpriv", *ids, *self.user_runtime, "--root", str(self.user_root), *arguments]
         if self.has_plugin:
             return [str(self.plugin_command), "--plugin", "edits", "--root", str(self.root), *arguments]
-        return [*self.runtime, "--root", str(self.root), *arguments]
+        options = ("--systemd-cgroup",) if self.as_units else ()
+        return [*self.runtime, "--root", str(self.root), *options, *arguments]
 
     def launch(self, command: Sequence[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
         """Start a command; its end is seen by :meth:`await_end`."""

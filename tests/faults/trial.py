@@ -131,7 +131,7 @@ def _trial(rig: Rig, verb: Verb, report: Report, blow: Callable[[str], tuple[Out
 
 def _prepare(rig: Rig, verb: Verb, container_id: str) -> None:
     rig.descriptors, rig.notify, rig.as_user = verb.descriptors, verb.notify, verb.user
-    rig.has_plugin = verb.plugin
+    rig.has_plugin, rig.as_units = verb.plugin, verb.systemd
     rig.write_config(container_id, verb.payload, verb.config)
     for step in verb.before:
         if step == "wait":

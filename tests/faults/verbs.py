@@ -39,6 +39,7 @@ class Verb:
         notify: every command of the trial is called with NOTIFY_SOCKET.
         user: every command of the trial is an ordinary user's.
         plugin: every command of the trial has a lifecycle plugin that edits config and plan.
+        systemd: the container is a unit of systemd, which must be the init (script/with-systemd).
         others: other runtimes have it, too.
     """
 
@@ -55,6 +56,7 @@ class Verb:
     notify: bool = False
     user: bool = False
     plugin: bool = False
+    systemd: bool = False
     others: bool = True
 
 
@@ -112,6 +114,11 @@ def _rootless_others(config: dict[str, Any]) -> None:
         config["linux"][member] = [{"containerID": 0, "hostID": FIRST_SUBORDINATE, "size": 65536}]
 
 
+def _unit(config: dict[str, Any]) -> None:
+    linux = config["linux"]
+    linux["cgroupsPath"] = f"clf.slice:clf:{linux['cgroupsPath'].strip('/')}"
+
+
 _VETH = ("--network=veth:host-name=LINK",)
 #: A bridge with two ports and addresses of both families (RFC 5737, RFC 3849), and DNS files.
 _BRIDGE = (
@@ -164,5 +171,9 @@ VERBS = {
         Verb("run notify", SHORT, (), RUN, at=(0, 1, 2), notify=True, others=False),
         Verb("start notify", SHORT, ("create",), ("start", "ID"), notify=True, others=False),
         Verb("delete notify", FOREVER, ("create",), ("delete", "--force", "ID"), notify=True, others=False),
+        Verb("create unit", FOREVER, (), CREATE, at=(0, 1, 2), config=_unit, systemd=True, others=False),
+        Verb("run unit", SHORT, (), RUN, config=_unit, systemd=True, others=False),
+        Verb("update unit", FOREVER, _RUNNING, UPDATE, config=_unit, systemd=True, others=False),
+        Verb("delete unit", FOREVER, _RUNNING, FORCE, kills_init=True, config=_unit, systemd=True, others=False),
     )
 }

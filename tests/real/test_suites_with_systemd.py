@@ -95,10 +95,10 @@ def test_cgroups_and_lives_of_containers_are_as_without_systemd(say: Say) -> Non
     "mode", ["hybrid", *(pytest.param(mode, marks=pytest.mark.real) for mode in ("legacy", "unified"))]
 )
 def test_containers_are_units_of_systemd(mode: str, say: Say) -> None:
-    text = suite(mode, *(f"plugins/systemd/tests/test_real_{name}.py" for name in ("launches", "user")))
+    text = suite(mode, *(f"plugins/systemd/tests/test_real_{name}.py" for name in ("launches", "kills", "user")))
     passed, skipped = number(r"(\d+) passed", text), number(r"(\d+) skipped", text)
     say(f"{passed} passed, {skipped} host lacks")
-    assert passed > 28
+    assert passed > 30
 
 
 @pytest.mark.real

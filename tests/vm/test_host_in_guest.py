@@ -22,10 +22,20 @@ ONLY_V2 = (
     "plugins/cgroupfs/tests/test_stats_match.py",
     "plugins/cgroupfs/tests/test_threaded.py",
 )
+#: Units of systemd on pure cgroup v2 with all controllers; the whole is for script/test --real.
+UNITS = "plugins/systemd/tests/test_real_launches.py"
+SOME_UNITS = (
+    f"{UNITS}::test_a_container_is_a_unit_and_in_its_cgroup_in_every_hierarchy",
+    f"{UNITS}::test_limits_reach_kernel_and_unit_and_outlive_a_reload",
+    f"{UNITS}::test_devices_are_as_strict_after_a_reload_as_before",
+    f"{UNITS}::test_an_update_reaches_kernel_and_unit_and_one_that_fails_neither",
+)
 
 #: guest, files, how many tests may be skipped in it
 ROWS = [
     pytest.param(V2, ONLY_V2, 0, id="only-v2"),
+    pytest.param(V2, SOME_UNITS, 0, id="some-units"),
+    pytest.param(V2, (UNITS,), 0, id="units", marks=REAL),
     pytest.param(V2, ("tests/host/test_cgroup_contract_bites.py",), 0, id="bites", marks=REAL),
     pytest.param(V2, ("tests/host/test_pause.py", "tests/host/test_ps.py"), 0, id="pause-ps", marks=REAL),
 ]

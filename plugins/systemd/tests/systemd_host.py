@@ -59,7 +59,7 @@ class Host:
         command = self.command(*words)
         with open(self._directory / "out", "w+") as out:  # no pipe: a created container would hold it open
             stdin: Any = {"input": text.encode()} if text else {"stdin": subprocess.DEVNULL}
-            done = subprocess.run(command, stdout=out, stderr=out, timeout=60, check=False, **stdin)
+            done = subprocess.run(command, stdout=out, stderr=out, timeout=300, check=False, **stdin)
             out.seek(0)
             said = out.read()
         assert done.returncode == code, f"{words}: exit code {done.returncode}: {said}"
@@ -109,7 +109,7 @@ class Host:
 
 def systemctl(*words: str) -> str:
     """What systemctl prints."""
-    done = subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, timeout=300, check=False)
     return done.stdout.strip()
 
 
@@ -128,8 +128,8 @@ def control(unit: str, *names: str) -> str:
     raise FileNotFoundError(f"{unit}: {names}")
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether something becomes true in time."""
+def until(condition: Callable[[], object], seconds: float = 60.0) -> bool:
+    """Whether something becomes true in time: a guest is slow, so it is generous."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

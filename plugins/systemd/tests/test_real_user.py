@@ -34,7 +34,7 @@ class User:
         become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env", "-i", *given]
         with open(self.home / "out", "w+") as out:
             done = subprocess.run(
-                [*become, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", timeout=60, check=False
+                [*become, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", timeout=300, check=False
             )
             out.seek(0)
             said = out.read()
@@ -102,6 +102,19 @@ def test_a_users_container_is_a_unit_of_his_systemd_and_an_exec_is_in_it(user: U
     assert until(lambda: json.loads(user.cli("state", "one"))["status"] == "stopped")
     user.cli("delete", "one")
     assert user.units() == ""
+
+
+def test_the_root_of_his_user_namespace_has_his_containers_in_his_systemd(user: User) -> None:
+    bundle = Path(user.bundle())
+    content = json.loads((bundle / "config.json").read_text())
+    content["process"]["args"] = ["cat", "/proc/1/cgroup"]
+    for member in ("uidMappings", "gidMappings"):
+        content["linux"][member] = [{"containerID": 0, "hostID": 0, "size": 1}]
+    (bundle / "config.json").write_text(json.dumps(content))
+    words = ("--root", str(user.home / "state"), "--systemd-cgroup", "run", "--bundle", str(bundle), "four")
+    said = user.run("unshare", "--user", "--map-root-user", "--mount", str(COMMAND), *words)
+    assert f"/{MANAGER}/user.slice/corelaunch-four.scope" in said
+    assert until(lambda: user.units() == "")
 
 
 def test_what_his_systemd_cannot_limit_is_refused(user: User) -> None:
