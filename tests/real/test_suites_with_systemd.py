@@ -102,6 +102,18 @@ def test_containers_are_units_of_systemd(mode: str, say: Say) -> None:
 
 
 @pytest.mark.real
+def test_units_of_commands_that_are_killed_anywhere_are_gone_after_delete(say: Say) -> None:
+    verbs = (word for verb in ("create", "run", "update", "delete") for word in ("--verb", f"{verb} unit"))
+    matrix = (sys.executable, str(CHECKOUT / "tests/faults/matrix.py"), "--sample", "200", *verbs)
+    command = [CHECKOUT / "script/with-systemd", "hybrid", *matrix]
+    seen = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=850)
+    say(seen.stdout.strip())
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    struck = number(r"(?m)^all +\d+ +(\d+)", seen.stdout)
+    assert struck >= 180, "the harness missed its points"
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("mode", ["hybrid", "legacy"])
 def test_all_suites_of_containers_pass(mode: str, say: Say) -> None:
     host_suite(mode, ALL, say)

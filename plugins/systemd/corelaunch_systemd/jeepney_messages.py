@@ -1,7 +1,7 @@
 """jeepney's messages, imported without the rest of jeepney.
 
 ``import jeepney`` also loads what finds and logs in to a bus, which we do ourselves: 17 ms of processor time in place
-of 13. The messages are all in ``jeepney.low_level``, but importing a submodule runs its package first. So the package
+of 14. The messages are all in ``jeepney.low_level``, but importing a submodule runs its package first. So the package
 is put in place unexecuted, and executes the first time that anybody asks it for a name: a program that uses both
 corelaunch and jeepney sees no difference.
 """
