@@ -38,9 +38,12 @@ class KernelCgroups:
         os.rmdir(path)
 
     def children(self, path: str) -> list[str]:
-        """Names of the cgroups directly below."""
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        """Names of the cgroups directly below; [] if it is gone."""
+        try:
+            with os.scandir(path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:  # a service manager may remove it at any moment
+            return []
 
     def read(self, path: str) -> str:
         """A control file, without the newline at its end."""

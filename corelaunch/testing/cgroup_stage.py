@@ -213,7 +213,7 @@ class Stage:
             for pid in self._below(path, self.files.processes):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-            if os.path.exists(f"{path}/freezer.state"):
+            with suppress(OSError):  # there is none, or the service manager was faster
                 self.files.write(f"{path}/freezer.state", "THAWED")
         self.end_processes()
         for made in self._made:
@@ -232,4 +232,5 @@ class Stage:
         if os.path.isdir(path):
             for name in self.files.children(path):
                 self._remove(f"{path}/{name}")
-            self.files.rmdir(path)
+            with suppress(FileNotFoundError):  # the service manager was faster
+                self.files.rmdir(path)
