@@ -25,7 +25,6 @@ ONLY_V2 = (
 #: Units of systemd on pure cgroup v2 with all controllers; the whole is for script/test --real.
 UNITS = "plugins/systemd/tests/test_real_launches.py"
 SOME_UNITS = (
-    f"{UNITS}::test_a_container_is_a_unit_and_in_its_cgroup_in_every_hierarchy",
     f"{UNITS}::test_limits_reach_kernel_and_unit_and_outlive_a_reload",
     f"{UNITS}::test_devices_are_as_strict_after_a_reload_as_before",
     f"{UNITS}::test_an_update_reaches_kernel_and_unit_and_one_that_fails_neither",
