@@ -53,7 +53,7 @@ def say(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> S
 
 def suite(mode: str, *words: str) -> str:
     """The output of pytest beside a systemd; nothing in it may fail."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     seen = subprocess.run(
         [CHECKOUT / "script/with-systemd", mode, *command], cwd=CHECKOUT, capture_output=True, text=True, timeout=850
     )

@@ -37,6 +37,8 @@ ROWS = [
     pytest.param(V2, (UNITS,), 0, id="units", marks=REAL),
     pytest.param(V2, ("tests/host/test_cgroup_contract_bites.py",), 0, id="bites", marks=REAL),
     pytest.param(V2, ("tests/host/test_pause.py", "tests/host/test_ps.py"), 0, id="pause-ps", marks=REAL),
+    pytest.param(V2, ("tests/host/test_update.py",), 10, id="update", marks=REAL),
+    pytest.param(V2, ("tests/host/test_exec.py", "tests/host/test_events.py"), 10, id="exec-events", marks=REAL),
 ]
 
 

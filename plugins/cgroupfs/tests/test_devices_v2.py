@@ -16,7 +16,7 @@ import pytest
 from corelaunch_cgroupfs import devices_v2
 from corelaunch_cgroupfs.device_rules import ALWAYS_ALLOWED, parse
 from corelaunch_cgroupfs.devices_v2 import allows_everything, assemble, write_devices
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corelaunch.api import KernelError, Unsupported, cgroup_hierarchies
@@ -244,7 +244,8 @@ class TestInTheKernel:
             os.close(theirs)
             os.rmdir(inside)
 
-    @settings(deadline=None, max_examples=50)
+    # The guest is slow, and has not the profile of the checkout's conftest.
+    @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
     @given(rules=RULES)
     def test_the_verifier_takes_every_list(self, rules: list[Rule]) -> None:
         os.close(bpf.load_device_program("cl_devices", assemble(rules)))

@@ -25,9 +25,8 @@ NEEDS_SYSTEMD = [
 
 SLICE = "clsd.slice"
 
-#: The command of the checkout that these tests belong to, or the one that is installed beside this interpreter.
-_DEVELOPED = Path(__file__).parents[3] / "script/corelaunch-dev"
-COMMAND = _DEVELOPED if _DEVELOPED.exists() else Path(sys.executable).with_name("corelaunch")
+#: The command that is installed beside this interpreter.
+COMMAND = Path(sys.executable).with_name("corelaunch")
 
 
 class Host:
