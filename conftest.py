@@ -16,8 +16,12 @@ settings.load_profile("corelaunch")
 _ALONE = ("/tests/host/", "/tests/docs/", "/plugins/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what only root can do; CI runs as root, so nothing is skipped there."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what only ``script/test --real`` runs, and what only root can do; CI runs as root."""
+    if os.environ.get("CORELAUNCH_REAL") != "1" and "real" not in (config.option.markexpr or "").split():
+        for item in items:
+            if item.get_closest_marker("real"):
+                item.add_marker(pytest.mark.skip(reason="not asked for: script/test --real, or -m real"))
     if os.geteuid() == 0:
         return
     for item in items:

@@ -102,7 +102,8 @@ def compared(container: Limited) -> dict[str, str]:
     It maps shares to cpu.weight on a straight line, by which the default is 39 in place of 100; and when the limit of
     memory alone changes, it leaves swap as it is, and we the sum of both, which is what ``memory.swap`` says.
     """
-    return {name: value for name, value in container.controls().items() if name not in ("cpu.weight", "memory.swap.max")}
+    other = ("cpu.weight", "memory.swap.max")
+    return {name: value for name, value in container.controls().items() if name not in other}
 
 
 @pytest.mark.parametrize("options", UPDATES)

@@ -18,9 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     bounded = os.environ.get("CI") == "true" or os.environ.get("CORELAUNCH_VM") == "1" or "vm" in words
     everything = os.environ.get("CORELAUNCH_REAL") == "1" or "real" in words
     for item in items:
-        if item.get_closest_marker("real") and not everything:
-            item.add_marker(pytest.mark.skip(reason="not asked for: script/test --real, or -m real"))
-        elif item.get_closest_marker("vm") and not (bounded or everything):
+        if item.get_closest_marker("vm") and not (bounded or everything):
             item.add_marker(pytest.mark.skip(reason="not asked for: script/test --vm or --real, CI=true, or -m vm"))
 
 
