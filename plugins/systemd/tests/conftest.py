@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from systemd_host import Host
+from unit_host import Host
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import pytest
 from corelaunch_systemd.parts import SYSTEM
 from corelaunch_systemd.systemd import Systemd
-from systemd_host import NEEDS_SYSTEMD, SLICE, Host, systemctl, until
+from unit_host import NEEDS_SYSTEMD, SLICE, Host, systemctl, until
 
 pytestmark = NEEDS_SYSTEMD
 

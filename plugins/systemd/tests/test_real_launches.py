@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from corelaunch_systemd.manager import SystemdManager
-from systemd_host import NEEDS_SYSTEMD, SLICE, Host, control, has_controller, show, systemctl, until
+from unit_host import NEEDS_SYSTEMD, SLICE, Host, control, has_controller, show, systemctl, until
 
 from corelaunch.api import CgroupRequest, ProcessHandle, cgroup_hierarchies, cgroups_of
 from corelaunch.testing.context import RecordingContext

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from systemd_host import COMMAND, NEEDS_SYSTEMD, systemctl, until
+from unit_host import COMMAND, NEEDS_SYSTEMD, systemctl, until
 
 from corelaunch.testing.bundles import make_rootfs
 from corelaunch.testing.host import host_lacks
