@@ -81,7 +81,9 @@ void op_rootfs(struct init *init, const struct cl_record *record)
     CLEANUP_FD int place = open(given ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (place < 0)
         fail_call(init, path, "open");
-    make_parent_private(init, place, path);
+    /* Of private and slave mounts none is shared, and the root would no longer hear of the host's. */
+    if (init->host_propagation & CL_MS_SHARED)
+        make_parent_private(init, place, path);
     int tree = given ? source_from_parent(init, path)
                      : sys_open_tree(place, "", CL_AT_EMPTY_PATH | CL_OPEN_TREE_CLONE | CL_AT_RECURSIVE);
     if (tree < 0)

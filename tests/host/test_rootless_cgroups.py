@@ -82,9 +82,7 @@ def test_without_a_delegated_cgroup_there_is_none_and_state_and_plan_say_so(
     user_cli.ok("run", "--detach", "--bundle", where, one)
     assert user_cli.state(one)["cgroupMode"] == "off"
     assert not [path for path in residue.cgroup_directories() if MARK in path]
-    assert cgroups_of(user_cli, one) == {
-        line.split(":")[1]: line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()
-    }
+    assert cgroups_of(user_cli, one) == own_cgroups.paths(Path("/proc/self/cgroup").read_text())
 
 
 def test_limits_work_in_a_delegated_cgroup(user_cli: UserCli, user_bundle: Any, user: User) -> None:

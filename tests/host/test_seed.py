@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+import own_cgroups
 
 from corelaunch.api import RdtManager, RdtPlacement
 from corelaunch.bootstrap.parent_process import ParentProcess
@@ -68,7 +72,7 @@ def test_bootstrap(runtime: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyP
         assert self.stage0 is not None
         while procfs.identity(self.stage0.pid)[1] != "S":
             pass  # on its way to its next read; a child that is not blocked there never sleeps, and the test times out
-        blocked.append(procfs.cgroups_of(self.stage0.pid))
+        blocked.append(own_cgroups.paths(Path(f"/proc/{self.stage0.pid}/cgroup").read_text()))
         return original(self)
 
     monkeypatch.setattr(ParentProcess, "bootstrap", bootstrap)
