@@ -190,7 +190,7 @@ def _not_while_collecting(version: str, deadline: float) -> AbstractContextManag
         return nullcontext()
     from . import cni_gc
 
-    return cni_gc.Lock(deadline)
+    return cni_gc.Lock(deadline, shared=True)
 
 
 def _ask_status(network: Mapping[str, Any], plugins: Sequence[Plugin], version: str, deadline: float) -> None:

@@ -6,18 +6,18 @@ networks in use with 1.1 hold a lock that GC takes for itself alone before it re
 
 from __future__ import annotations
 
-import os
 import time
 
-from corelaunch.api import CorelaunchError, DeadlineExceeded, KernelError, PluginError, Unsupported
+from corelaunch.api import CorelaunchError, PluginError, Unsupported
 
 from . import cni_attachment, cni_list, cni_options
 from .cni_plugin import Plugin
+from .namespace_lock import NamespaceLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, Self
+    from typing import Any
 
     from corelaunch.api import Effect, NetworkPlacement, NetworkRequest
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 FIRST = "1.1.0"
 #: Seconds that all GCs of a network may take.
 _GC_SECONDS = 20.0
-#: Of this network namespace, and mode 0600: who may only read a file could hold its lock, too.
-_LOCK_FILE = "/proc/sys/net/ipv4/tcp_fastopen_key"
-_LOCK_POLL_SECONDS = 0.01
-_CANNOT_LOCK = "cannot lock CNI networks"
 
 
 def collect(
@@ -50,7 +46,7 @@ def collect(
         why = f"GC came with {FIRST}, which is not spoken by {', '.join(mute) or 'the file (cniVersion, cniVersions)'}"
         raise Unsupported("CNI network cannot be collected", where=network["file"], why=why)
     errors: list[CorelaunchError] = []
-    with Lock(deadline, alone=True):
+    with Lock(deadline):
         valid = _valid(network["name"], living())
         # The specification 1.1.0 says the second in one place and means the first; libcni sends both (issue 1101).
         more: dict[str, Any] = {"cni.dev/valid-attachments": valid, "cni.dev/attachments": valid}
@@ -65,49 +61,12 @@ def collect(
         raise PluginError("CNI plugins failed", why="; ".join(map(str, errors)))
 
 
-class Lock:
-    """While ADD, DEL or GC of networks work in this network namespace; a context manager.
+class Lock(NamespaceLock):
+    """While ADD and DEL of networks (shared) or GC work in this network namespace."""
 
-    flock(2) on a file as for bridges (``shared_bridge.Lock``), and another one: an ordinary user cannot open it, and it
-    goes with its holder. Runtimes in different pid namespaces have different /proc and so different locks.
-
-    Args:
-        alone: GC; ADD and DEL may be several.
-
-    Raises (on entering):
-        DeadlineExceeded: others held it until ``deadline`` (``time.monotonic()``).
-        KernelError: /proc/sys is read-only here.
-    """
-
-    def __init__(self, deadline: float, *, alone: bool = False) -> None:
-        self._deadline, self._alone = deadline, alone
-        self._fd = -1
-
-    def __enter__(self) -> Self:
-        from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
-
-        try:
-            self._fd = os.open(_LOCK_FILE, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise KernelError.of(_CANNOT_LOCK, error, where=_LOCK_FILE) from error
-        try:
-            while True:
-                try:
-                    flock(self._fd, (LOCK_EX if self._alone else LOCK_SH) | LOCK_NB)
-                    return self
-                except BlockingIOError:
-                    if time.monotonic() > self._deadline:
-                        why, hint = "another runtime holds it", f"fuser {_LOCK_FILE} names its process"
-                        raise DeadlineExceeded(_CANNOT_LOCK, where=_LOCK_FILE, why=why, hint=hint) from None
-                    time.sleep(_LOCK_POLL_SECONDS)
-        except BaseException:  # an interrupt, too: who does not enter does not leave
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_error: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    #: Mode 0600: who may only read a file could hold its lock, too.
+    file = "/proc/sys/net/ipv4/tcp_fastopen_key"
+    cannot = "cannot lock CNI networks"
 
 
 def _valid(network: str, living: Sequence[tuple[NetworkPlacement, Sequence[Effect]]]) -> list[dict[str, str]]:

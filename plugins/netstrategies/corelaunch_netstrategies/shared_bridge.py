@@ -11,72 +11,32 @@ A bridge of anybody else's, or of ours that others use already, is taken as it i
 from __future__ import annotations
 
 import errno
-import os
-import time
 
-from corelaunch.api import AlreadyExists, DeadlineExceeded, KernelError, Record, boot_id
+from corelaunch.api import AlreadyExists, KernelError, Record, boot_id
 
+from .namespace_lock import NamespaceLock
 from .pair import home_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
 
     from corelaunch.api import LaunchContext, NetworkPlacement
 
     from .netlink_socket import NetlinkSocket
     from .rtnetlink import Link, Netlink
 
-#: A file that every network namespace has once, and that only its root can open. It is opened and never written.
-_LOCK_FILE = "/proc/sys/net/ipv4/route/flush"
-_LOCK_POLL_SECONDS = 0.005
-_CANNOT_LOCK = "cannot lock the bridges of this network namespace"
 
-
-class Lock:
-    """Nobody else makes or removes a bridge in this network namespace meanwhile; a context manager.
+class Lock(NamespaceLock):
+    """Nobody else makes or removes a bridge in this network namespace meanwhile.
 
     The kernel has no "delete it if it has no ports", so looking and deleting must not be torn apart by a launch that
-    joins. The lock is flock(2) on a file that belongs to the network namespace, whatever state roots the runtimes
-    have; it goes with its holder, leaves no file, and an ordinary user, who cannot open that file, cannot hold it.
-    Runtimes in different pid namespaces have different /proc and so different locks.
-
-    Raises (on entering):
-        DeadlineExceeded: somebody else held it until ``deadline`` (``time.monotonic()``).
-        KernelError: /proc/sys is read-only here.
+    joins.
     """
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self._fd = -1
-
-    def __enter__(self) -> Self:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-
-        try:
-            self._fd = os.open(_LOCK_FILE, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise KernelError.of(_CANNOT_LOCK, error, where=_LOCK_FILE) from error
-        try:
-            while True:
-                try:
-                    flock(self._fd, LOCK_EX | LOCK_NB)
-                    return self
-                except BlockingIOError:
-                    if time.monotonic() > self._deadline:
-                        why = "another runtime holds it"
-                        hint = f"fuser {_LOCK_FILE} names its process"
-                        raise DeadlineExceeded(_CANNOT_LOCK, where=_LOCK_FILE, why=why, hint=hint) from None
-                    time.sleep(_LOCK_POLL_SECONDS)
-        except BaseException:  # an interrupt, too: who does not enter does not leave
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_error: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    #: Every network namespace has it once, and only its root can open it. It is opened and never written.
+    file = "/proc/sys/net/ipv4/route/flush"
+    cannot = "cannot lock the bridges of this network namespace"
 
 
 class Joined(Record):
