@@ -124,6 +124,10 @@ class Stage:
         if self.makes_units:
             # The service manager removes its directories itself, and those of a stranger if it comes too late.
             ours = {name for effect in made.ctx.all_effects for name in effect.facts.get("directories") or ()}
+            # It removes in every hierarchy, also where it has made nothing, and is done when it forgets the unit.
+            homes = ("/run", os.environ.get("XDG_RUNTIME_DIR") or "/run")
+            units = [effect.name for effect in made.ctx.all_effects if effect.kind == "unit"]
+            ours |= {f"{home}/systemd/transient/{unit}" for home in homes for unit in units}
             if not wait_until(lambda: not any(map(os.path.lexists, ours))):
                 host_lacks("a service manager that notices when a unit is empty")
         for path in made.directories:
