@@ -76,19 +76,22 @@ def user() -> Iterator[User]:
         os.chown(path, UID, UID)
     (home / "run").chmod(0o700)
     user = User(home)
-    try:
-        user.run("test", "-x", str(COMMAND))
-    except AssertionError:
-        host_lacks("a checkout that an ordinary user can read")
     properties = ["DefaultDependencies=no", f"User={UID}", "Delegate=yes", "Type=notify"]
     variables = [f"XDG_RUNTIME_DIR={home / 'run'}", f"HOME={home}"]
     manager = ["/lib/systemd/systemd", "--user", "--unit=clsd.target"]
     options = [*(f"--property={each}" for each in properties), *(f"--setenv={each}" for each in variables)]
-    subprocess.run(["systemd-run", "--quiet", f"--unit={MANAGER}", *options, *manager], check=True, timeout=60)
-    yield user
-    systemctl("kill", "--signal=KILL", MANAGER)
-    systemctl("reset-failed", MANAGER)
-    subprocess.run(["rm", "-rf", str(home)], check=True)
+    try:
+        try:
+            user.run("test", "-x", str(COMMAND))
+        except AssertionError:
+            host_lacks("a checkout that an ordinary user can read")
+        subprocess.run(["systemd-run", "--quiet", f"--unit={MANAGER}", *options, *manager], check=True, timeout=60)
+        yield user
+        systemctl("kill", "--signal=KILL", MANAGER)
+        systemctl("stop", MANAGER)  # it waits until the unit is dead; what still dies cannot be forgotten
+        systemctl("reset-failed", MANAGER)
+    finally:
+        subprocess.run(["rm", "-rf", str(home)], check=True)
 
 
 def test_a_users_container_is_a_unit_of_his_systemd_and_an_exec_is_in_it(user: User) -> None:
