@@ -14,6 +14,11 @@ TESTS = CHECKOUT / "plugins/netstrategies/tests"
 OF_NAT = "outside or unasked or with_nat or nat_stays or table or without_nat"
 
 
+def run_in_guest(file: str, which: str, kept: int) -> Report:
+    arguments = [f"--confcutdir={TESTS}", "--corelaunch-host=require", "-k", which, str(TESTS / file)]
+    return pytest_in_guest(Mode(systemd=False), arguments, timeout=900)
+
+
 @pytest.mark.parametrize(
     ("file", "which", "kept"),
     [
@@ -22,12 +27,7 @@ OF_NAT = "outside or unasked or with_nat or nat_stays or table or without_nat"
     ],
     ids=["ipvlan", "nat"],
 )
-def test_a_strategy_keeps_its_contract(
-    file: str, which: str, kept: int, guest_reports: list[tuple[str, Report]]
-) -> None:
-    arguments = [f"--confcutdir={TESTS}", "--corelaunch-host=require", "-k", which, str(TESTS / file)]
-    report = pytest_in_guest(Mode(systemd=False), arguments, timeout=900)
-    guest_reports.append((f"6.1: {which}", report))
+def test_a_strategy_keeps_its_contract(file: str, which: str, kept: int, report: Report) -> None:
     assert report.code == 0, report.output
     assert report.counts["kept"] >= kept, report.output
     assert (report.counts["broken"], report.counts["host lacks"]) == (0, 0), report.output
