@@ -99,7 +99,7 @@ def installation(prefix: Path) -> str:
     target.mkdir(parents=True)
     shutil.copy2(source / "bin/corelaunch", prefix / "bin/corelaunch")
     (prefix / "bin/python3").symlink_to(os.path.realpath(source / "bin/python3"))
-    patterns = ("corelaunch*", "_cffi_backend*", "pyroute2*")
+    patterns = ("corelaunch*", "_cffi_backend*", "pyroute2*", "jeepney*")
     for entry in (entry for pattern in patterns for entry in packages.glob(pattern)):
         (shutil.copytree if entry.is_dir() else shutil.copy2)(entry, target / entry.name)
     return str(prefix / "bin/corelaunch")

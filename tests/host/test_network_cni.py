@@ -18,6 +18,7 @@ from cli_host import Bundles, Cli
 from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.errors import CorelaunchError
 from corelaunch.runtime import Runtime
+from corelaunch.testing.cgroup_subject import wait_until
 from corelaunch.testing.host import host_lacks
 from corelaunch.testing.network_host import host_links, private_network
 
@@ -69,6 +70,11 @@ def leases(directory: Path) -> list[str]:
     return sorted(path.name for path in (directory / "ipam").glob("*/10.*"))
 
 
+def remain(expected: set[str]) -> bool:
+    """Whether these are all of the host's links, soon: the kernel takes those of a dead namespace in its own time."""
+    return wait_until(lambda: set(host_links()) == expected, seconds=10)
+
+
 def test_two_containers_on_a_cni_bridge_talk_and_have_its_name_server(
     runtime: Runtime, bundle: Bundle, tmp_path: Path, output: Any
 ) -> None:
@@ -85,7 +91,8 @@ def test_two_containers_on_a_cni_bridge_talk_and_have_its_name_server(
     assert output.text().endswith("hello\nnameserver 10.123.0.53\n")
     assert leases(tmp_path) == ["10.123.0.2"]
     server.delete(force=True)
-    assert (leases(tmp_path), set(host_links())) == ([], {"lo", "clcnibr0"})
+    assert leases(tmp_path) == []
+    assert remain({"lo", "clcnibr0"})
 
 
 def test_a_later_runtime_deletes_it_from_the_journal_though_the_network_has_changed(
@@ -96,7 +103,8 @@ def test_a_later_runtime_deletes_it_from_the_journal_though_the_network_has_chan
     runtime.create("clcni1", forever, io=silent(), networks=[asked]).start()
     (tmp_path / "clcni.conflist").write_text("{}")
     Runtime(str(tmp_path / "state")).load("clcni1").delete(force=True)
-    assert (leases(tmp_path), set(host_links())) == ([], {"lo"})
+    assert leases(tmp_path) == []
+    assert remain({"lo"})
 
 
 def test_a_plugin_that_fails_in_the_chain_is_the_launchs_error_and_leaves_nothing(
@@ -107,7 +115,8 @@ def test_a_plugin_that_fails_in_the_chain_is_the_launchs_error_and_leaves_nothin
     with pytest.raises(CorelaunchError, match=r"CNI plugin failing failed: ADD: not today \(code 7\)") as caught:
         runtime.create("clcni1", str(bundle("true", change=without_cgroup)), io=silent(), networks=[asked])
     assert (caught.value.step, caught.value.plugin) == ("networks", "network_strategy:cni:0")
-    assert (leases(tmp_path), set(host_links()), runtime.root.ids()) == ([], {"lo"}, [])
+    assert (leases(tmp_path), runtime.root.ids()) == ([], [])
+    assert remain({"lo"})
 
 
 @pytest.mark.parametrize("when", ["before", "between", "after"])
@@ -130,7 +139,8 @@ def test_kill_9_in_the_middle_of_a_plugin_leaves_nothing_after_delete_force(
     assert killed.code == -9, killed
     assert cli("delete", "--force", one).code == 0
     time.sleep(0.7)
-    assert (leases(tmp_path), set(host_links())) == ([], {"lo"})
+    assert leases(tmp_path) == []
+    assert remain({"lo"})
     assert not (cli.root / one).exists()
 
 
