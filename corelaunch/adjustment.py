@@ -105,7 +105,7 @@ def adjust_config(registry: Registry, plugins: Plugins, container_id: str, bundl
 
 
 def adjust_plan(
-    registry: Registry, plugins: Plugins, container_id: str, config: Mapping[str, Any], plan: Plan
+    registry: Registry, plugins: Plugins, container_id: str, bundle: str, config: Mapping[str, Any], plan: Plan
 ) -> tuple[Plan, Sequence[Owned]]:
     """Ask each plugin for its edits of a plan; the plan with them, and the edits.
 
@@ -116,7 +116,7 @@ def adjust_plan(
     for name, distribution in plugins:
         if "corelaunch_adjust_plan" not in registry.lifecycle(name):
             continue
-        arguments = {"plan": plan.json(), "config": copied(config), "container_id": container_id}
+        arguments = {"plan": plan.json(), "config": copied(config), "container_id": container_id, "bundle": bundle}
         own = _ask(registry, name, distribution, "corelaunch_adjust_plan", PLAN_EDITS, arguments)
         _refuse_conflicts(edits, own)
         try:

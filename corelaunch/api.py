@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .config_edits import RemoveMount as RemoveMount
     from .config_edits import SetAnnotation as SetAnnotation
     from .config_edits import SetEnv as SetEnv
+    from .config_edits import SetIntelRdt as SetIntelRdt
     from .config_edits import SetResource as SetResource
     from .config_edits import SetRlimit as SetRlimit
     from .config_edits import SetSysctl as SetSysctl
@@ -101,6 +102,7 @@ __all__ = [
     "RemoveMount",
     "SetAnnotation",
     "SetEnv",
+    "SetIntelRdt",
     "SetResource",
     "SetRlimit",
     "SetSysctl",
@@ -145,6 +147,7 @@ _DOORS = {
             "RemoveMount",
             "SetAnnotation",
             "SetEnv",
+            "SetIntelRdt",
             "SetResource",
             "SetRlimit",
             "SetSysctl",

@@ -202,6 +202,25 @@ class SetResource(ConfigEdit):
         place[parts[-1]] = self.value
 
 
+class SetIntelRdt(ConfigEdit):
+    """linux.intelRdt, in place of what the config has there; "", () and False leave a member out."""
+
+    clos_id: str = ""
+    l3_cache_schema: str = ""
+    mem_bw_schema: str = ""
+    schemata: Sequence[str] = ()
+    enable_monitoring: bool = False
+
+    @property
+    def key(self) -> str:
+        return "linux.intelRdt"
+
+    def apply(self, config: Config) -> None:
+        texts = {"closID": self.clos_id, "l3CacheSchema": self.l3_cache_schema, "memBwSchema": self.mem_bw_schema}
+        rest = {"schemata": list(self.schemata), "enableMonitoring": self.enable_monitoring}
+        _object(config, "linux")["intelRdt"] = {name: value for name, value in {**texts, **rest}.items() if value}
+
+
 class SetRlimit(ConfigEdit):
     """A resource limit of the process (RLIMIT_NOFILE, …); one of that type is replaced."""
 
@@ -285,6 +304,7 @@ CONFIG_EDITS = (
     AddHook,
     SetAnnotation,
     SetResource,
+    SetIntelRdt,
     SetRlimit,
     SetSysctl,
     DropCapability,

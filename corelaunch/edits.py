@@ -122,6 +122,7 @@ def _all_texts(values: Any) -> bool:
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "str": _is_text,
     "int": lambda value: type(value) is int,
+    "bool": lambda value: type(value) is bool,
     "Any": _is_json,
     "Sequence[str]": lambda value: type(value) in (list, tuple) and _all_texts(value),
     "Mapping[str, str]": lambda value: hasattr(value, "items") and _all_texts([*value, *value.values()]),
@@ -129,6 +130,7 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
 _WORDS = {
     "str": "a string of whole characters",
     "int": "a whole number",
+    "bool": "true or false",
     "Any": "a JSON value",
     "Sequence[str]": "a list of strings",
     "Mapping[str, str]": "an object of strings",

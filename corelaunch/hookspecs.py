@@ -124,11 +124,12 @@ def corelaunch_adjust_config(  # type: ignore[empty-body]
 
 
 def corelaunch_adjust_plan(  # type: ignore[empty-body]
-    plan: Mapping[str, Any], config: Mapping[str, Any], container_id: str
+    plan: Mapping[str, Any], config: Mapping[str, Any], container_id: str, bundle: str
 ) -> Sequence[PlanEdit]:
     """Edits of the operations of a container's init (``corelaunch.api.MakeDirectory``, …).
 
-    ``plan`` is what ``corelaunch plan --json`` prints, as core made it, for every plugin.
+    ``plan`` is what ``corelaunch plan --json`` prints, as core made it, and ``config`` the config with the edits of all
+    plugins: what a policy has to look at, wherever it stands in their order.
 
     When: after the config was adjusted and before anything is made, and for ``corelaunch plan``: it must change
         nothing anywhere.

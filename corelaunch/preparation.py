@@ -158,7 +158,7 @@ def prepare(
         hook_state=_hook_state(container_id, bundle.path, config),
     )
     if plugins:
-        plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, config, plan)
+        plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, bundle.path, config, plan)
         edits = (*edits, *more)
     warnings = [*warnings, *chosen.warnings, *plan.warnings]
     if chosen.cgroup is None and not new_namespaces(config) & CLONE_NEWPID:

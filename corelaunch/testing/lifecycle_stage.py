@@ -89,7 +89,8 @@ class Stage:
         """The plugin's edits of a plan."""
         config = self.adjusted().config
         plan = init_plan(config, f"{self.directory}/rootfs", cgroup_paths={}, terminal=False)
-        return [one.json() for one in adjust_plan(self.registry, [(NAME, "")], "cl-life-0", config, plan)[1]]
+        _, edits = adjust_plan(self.registry, [(NAME, "")], "cl-life-0", self.directory, config, plan)
+        return [one.json() for one in edits]
 
     def tell(self, name: str, container_id: str = "cl-life-0", **more: Any) -> None:
         """Tell the plugin of a moment, as core does."""

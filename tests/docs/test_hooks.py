@@ -100,9 +100,10 @@ def adjusts_config(registry: Registry) -> None:
 
 
 def adjusts_plan(registry: Registry) -> None:
+    given = {"plan": {}, "bundle": "/bundle"}
     for asked, edits in (({}, []), ({"org.example.cores": "true"}, [api.MakeDirectory("/var/crash", 0o1777)])):
         config = {**default_config("true"), "annotations": asked}
-        assert call(registry, "corelaunch_adjust_plan", plan={}, config=config, container_id="demo") == edits
+        assert call(registry, "corelaunch_adjust_plan", **given, config=config, container_id="demo") == edits
 
 
 def vetoes(registry: Registry) -> None:

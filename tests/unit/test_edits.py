@@ -39,6 +39,11 @@ EXAMPLES: dict[str, tuple[api.ConfigEdit, str, Any]] = {
     ),
     "SetAnnotation": (api.SetAnnotation("a", "b"), "annotations", {"a": "b"}),
     "SetResource": (api.SetResource("memory.limit", 5), "linux.resources.memory.limit", 5),
+    "SetIntelRdt": (
+        api.SetIntelRdt("gold", mem_bw_schema="MB:0=50", schemata=["L3:0=f"], enable_monitoring=True),
+        "linux.intelRdt",
+        {"closID": "gold", "memBwSchema": "MB:0=50", "schemata": ["L3:0=f"], "enableMonitoring": True},
+    ),
     "SetRlimit": (
         api.SetRlimit("RLIMIT_NOFILE", 5, 6),
         "process.rlimits",
@@ -190,6 +195,8 @@ WRONG: list[tuple[Any, str]] = [
     ([api.SetResource("memory.limit", "1G")], "config.json: linux.resources.memory.limit"),
     ([api.SetResource("memory..limit", 1)], "linux.resources.memory..limit: a name in it is empty"),
     ([api.SetSysctl("kernel.panic", "1")], "config.json: linux.sysctl"),
+    ([api.SetIntelRdt("a", enable_monitoring=1)], "SetIntelRdt: enable_monitoring is 1, not true or false"),
+    ([api.SetIntelRdt("a/b")], "config.json: linux.intelRdt.closID"),
     ([api.AddDevice("/dev/x", "z", 1, 1)], "config.json: linux.resources.devices[1].type"),
     ([api.AddGroup(-1)], "config.json: process.user.additionalGids[0]"),
 ]
@@ -231,7 +238,7 @@ class TestPlanEdits:
         registry: Any = Registered(audit={"corelaunch_adjust_plan": lambda **_: list(edits)})
         content = config()
         plan = init_plan(content, "/rootfs", cgroup_paths={}, terminal=False)
-        return plan, adjust_plan(registry, [("audit", "corelaunch-audit 1")], "demo", content, plan)
+        return plan, adjust_plan(registry, [("audit", "corelaunch-audit 1")], "demo", "/bundle", content, plan)
 
     def test_what_is_made_stands_before_the_hooks_point(self) -> None:
         before, (plan, edits) = self.adjust(
@@ -243,6 +250,15 @@ class TestPlanEdits:
         assert len(plan.operations) == len(before.operations) + 3
         assert [owned.json()["edit"] for owned in edits] == ["MakeDirectory", "MakeFile", "MakeSymlink"]
         plan.encode()
+
+    def test_the_first_of_several_plugins_sees_what_the_last_one_edited_and_where_the_bundle_is(self) -> None:
+        seen: dict[str, Any] = {}
+        hooks = {"corelaunch_adjust_plan": lambda **given: seen.update(given)}
+        content = config()
+        plan = init_plan(content, "/rootfs", cgroup_paths={}, terminal=False)
+        registry: Any = Registered(first=hooks, last={})
+        adjust_plan(registry, [("first", ""), ("last", "")], "demo", "/bundle", content, plan)
+        assert (seen["bundle"], seen["container_id"], seen["config"]) == ("/bundle", "demo", content)
 
     @pytest.mark.parametrize(
         ("edit", "why"),
