@@ -235,7 +235,8 @@ def test_the_log_is_made_and_its_failure_reported_before_anything_is_done(
     log = tmp_path / "new.log"
     assert quick("state", one, options=("--log", str(log))).code == 0
     assert (log.read_bytes(), log.stat().st_mode & 0o777) == (b"", 0o644)
-    for options in (("--log", str(tmp_path)), ("--log-format", "xml"), ("--log",), ("--unknown",), ("--debug",)):
+    logs = (("--log", str(tmp_path)), ("--log", f"{tmp_path}/no/log"))
+    for options in (*logs, ("--log-format", "xml"), ("--unknown",), ("--debug",)):
         assert left_to_python(quick("kill", one, "KILL", options=options))
     assert cli.state(one)["status"] == "created"
 
