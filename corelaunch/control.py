@@ -65,10 +65,10 @@ class Control:
         return [self.pid] if self.pid else []
 
     def stats(self: Container) -> Statistics:  # type: ignore[misc]
-        """What it uses and has used: its cgroup, its RDT group, its interfaces.
+        """What it uses and has used: its cgroup, its RDT group, its interfaces; of a stopped one what it has used.
 
         Raises:
-            WrongStatus: it is stopped.
+            WrongStatus: it is still being created.
         """
         from .statistics import collect
 

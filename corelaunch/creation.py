@@ -69,10 +69,12 @@ def create(
     if prepared.lifecycle:
         launch.observe = lambda name, pid: _observe(launch, runtime, name, pid)
     try:
-        if prepared.files:
-            from .network_files import write
+        if prepared.files or prepared.config_text:
+            from .state import files
 
-            write(book.directory, prepared.files)
+            files.write(book.directory, prepared.files, 0o644)
+            if prepared.config_text:  # exec and hooks read it; what is in its environment is not for everybody
+                files.write(book.directory, {"config.json": prepared.config_text}, 0o600)
         if launch.observe is not None:
             launch.observe("creating", 0)
         if notify:

@@ -163,6 +163,6 @@ class TeardownError(CorelaunchError):
         self.errors = tuple(errors)
 
 
-def is_gone(error: OSError) -> bool:
+def is_gone(error: OSError | KernelError) -> bool:
     """True for the errnos that mean "already gone", which every undo treats as done."""
     return error.errno in (_errno.ENOENT, _errno.ESRCH, _errno.ENODEV)

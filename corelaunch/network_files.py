@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import ConfigError, KernelError, PluginError
+from .errors import ConfigError, PluginError
 from .spec.mounts import cleaned
 from .spec.sysctl import path_of, refusal
 
@@ -88,23 +88,6 @@ def config_with(
                 hint="leave one of them out",
             )
     return {**config, "mounts": [*mounts, *binds], "linux": {**linux, "sysctl": sysctl}}
-
-
-def write(directory: str, files: Mapping[str, str]) -> None:
-    """Write the files into a state directory, which is removed with all files in it.
-
-    Raises:
-        KernelError: the file system is full.
-    """
-    for name, text in files.items():
-        path = os.path.join(directory, name)
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            with open(fd, "w", encoding="utf-8") as file:
-                os.fchmod(fd, 0o644)  # whatever the caller's umask: the container's users read it
-                file.write(text)
-        except OSError as error:
-            raise KernelError.of("cannot write a file of the container", error, where=path) from error
 
 
 def _all(placements: Sequence[NetworkPlacement], field: str, also: str = "") -> list[str]:

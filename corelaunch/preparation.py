@@ -13,6 +13,7 @@ from .errors import ConfigError, CorelaunchError, Unsupported
 from .kernel.procfs import in_user_namespace
 from .plan.init_plan import init_plan
 from .records import Record
+from .spec.bundle import from_config
 from .spec.bundle import load as load_bundle
 from .spec.check import check_config
 from .spec.id_mappings import is_root
@@ -59,12 +60,14 @@ class Prepared(Record):
     edits: Sequence[Owned] = ()
     #: Files of the state directory that the plan binds into the container: name -> text.
     files: Mapping[str, str] = {}
+    #: config.json as it is to be written, of a container that was given one instead of a bundle; "" if it is a file.
+    config_text: str = ""
 
 
 def prepare(
     registry: Registry,
     container_id: str,
-    bundle_path: str,
+    bundle: str | dict[str, Any],
     *,
     state_directory: str = "",
     networks: Sequence[str | Mapping[str, Any]] = (),
@@ -82,7 +85,9 @@ def prepare(
     """Read, check, adjust, choose, place and plan.
 
     Args:
-        state_directory: where ``files`` will be, and the notify socket; needed if there are networks, or ``notify``.
+        bundle: its directory, or a config without one, whose bundle will be the state directory.
+        state_directory: where ``files`` will be, and the notify socket; needed if there are networks, or ``notify``,
+            or no bundle directory.
         notify: its process gets a notify socket.
         plugins: names of lifecycle plugins, which may ask for edits of config and plan.
         annotation_networks: types of network that the annotation org.corelaunch.networks may ask for.
@@ -91,9 +96,9 @@ def prepare(
         InvalidId, ConfigError, Unsupported, PluginError: what is wrong, where, and what to do.
     """
     check_id(container_id)
-    bundle = load_bundle(bundle_path)
-    warnings = check_config(bundle.config, bundle)
-    config = bundle.config
+    found = from_config(bundle, state_directory) if isinstance(bundle, dict) else load_bundle(bundle)
+    warnings = check_config(found.config, found)
+    config = found.config
     lifecycle: Sequence[tuple[str, str]] = ()
     edits: Sequence[Owned] = ()
     given = len(networks)
@@ -101,7 +106,7 @@ def prepare(
         from . import adjustment
 
         lifecycle = adjustment.chosen(registry, plugins)
-        adjusted = adjustment.adjust_config(registry, lifecycle, container_id, bundle)
+        adjusted = adjustment.adjust_config(registry, lifecycle, container_id, found)
         config, edits, networks = adjusted.config, adjusted.edits, [*networks, *adjusted.networks]
         warnings = [*adjusted.warnings] if edits else warnings
     config = _as_meant(config)
@@ -138,7 +143,7 @@ def prepare(
             hint='add {"type": "network"} without a path',
         )
     planned, files = _with_network_files(config, chosen, state_directory)
-    rootfs = os.path.realpath(os.path.join(bundle.path, config["root"]["path"]))
+    rootfs = os.path.realpath(os.path.join(found.path, config["root"]["path"]))
     keyring = None if no_new_keyring else f"_ses.{container_id}"
     plan = init_plan(
         planned,
@@ -151,20 +156,31 @@ def prepare(
         seccomp=compiled_seccomp(config),
         preserve_fds=preserve_fds,
         listen_fds=listen_fds,
-        bundle=bundle.path,
+        bundle="" if found.unwritten else found.path,
         root_is_user=user and _root_is_user(config),
         nested=nested,
         set_groups=not denies_setgroups(config),
-        hook_state=_hook_state(container_id, bundle.path, config),
+        hook_state=_hook_state(container_id, found.path, config),
     )
     if plugins:
-        plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, bundle.path, config, plan)
+        plan, more = adjustment.adjust_plan(registry, lifecycle, container_id, found.path, config, plan)
         edits = (*edits, *more)
     warnings = [*warnings, *chosen.warnings, *plan.warnings]
     if chosen.cgroup is None and not new_namespaces(config) & CLONE_NEWPID:
         warnings.append("no cgroup and no pid namespace of its own: what the init leaves behind is not killed")
     return Prepared(
-        container_id, bundle.path, rootfs, config, chosen, plan, keyring, tuple(warnings), lifecycle, edits, files
+        container_id,
+        found.path,
+        rootfs,
+        config,
+        chosen,
+        plan,
+        keyring,
+        tuple(warnings),
+        lifecycle,
+        edits,
+        files,
+        found.unwritten,
     )
 
 

@@ -28,13 +28,17 @@ _CHUNK = 65536
 OUTPUT_LIMIT = 64 << 20
 
 
-def root_ids(bundle: str) -> tuple[int, int]:
+def root_ids(bundle: str | dict[str, Any]) -> tuple[int, int]:
     """Uid and gid on the host of a container's root: what its id mappings make of 0, else 0 itself.
+
+    Args:
+        bundle: its directory, or its config.
 
     Raises:
         ConfigError: there is no such bundle, or it cannot be read.
     """
-    linux = load_bundle(bundle).config.get("linux") or {}
+    config = bundle if isinstance(bundle, dict) else load_bundle(bundle).config
+    linux = config.get("linux") or {}
     return _host_id(linux.get("uidMappings")), _host_id(linux.get("gidMappings"))
 
 
@@ -77,6 +81,10 @@ class StandardPipes:
     def close_stdin(self) -> None:
         """Let the process read the end of its input."""
         self._close("stdin")
+
+    def close_output(self, name: str) -> None:
+        """Close our end of "stdout" or "stderr": who writes to it then gets EPIPE."""
+        self._close(name)
 
     def close(self) -> None:
         """Close everything that is open here."""

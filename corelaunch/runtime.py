@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .bootstrap.stdio import ProcessIO
+    from .completing import Outcome
     from .plugins.guard import Guard
     from .plugins.registry import Registry
     from .preparation import Prepared
@@ -112,7 +113,7 @@ class Runtime:
     def create(
         self,
         container_id: str,
-        bundle: str,
+        bundle: str | dict[str, Any],
         *,
         io: ProcessIO | None = None,
         networks: Sequence[str | Mapping[str, Any]] = (),
@@ -128,7 +129,7 @@ class Runtime:
 
         Args:
             container_id: unique below the state root.
-            bundle: directory with config.json.
+            bundle: directory with config.json, or such a config itself, with absolute paths.
             io: descriptors for its standard streams, and further ones; the caller's standard streams if None.
             networks: interfaces, as ``"veth:address=10.0.0.2/24"`` or
                 ``{"type": "veth", "options": {"address": "10.0.0.2/24"}}``.
@@ -178,7 +179,7 @@ class Runtime:
     def run(
         self,
         container_id: str,
-        bundle: str,
+        bundle: str | dict[str, Any],
         *,
         attend: Callable[[Process, Callable[[], None]], int] | None = None,
         keep: bool = False,
@@ -218,6 +219,35 @@ class Runtime:
         container.close()
         return status
 
+    def complete(
+        self,
+        container_id: str,
+        bundle: str | dict[str, Any],
+        *,
+        data: bytes = b"",
+        timeout: float | None = None,
+        limit: int = 64 << 20,
+        **options: Any,
+    ) -> Outcome:
+        """Create, start, feed, listen, wait and delete, with a bound on each.
+
+        Args:
+            data: for its standard input, which is closed behind it.
+            timeout: seconds from its start to the SIGKILL that ends all of it; None waits for ever.
+            limit: bytes of its standard output, and of its standard error, that are kept; what comes beyond them is
+                read and dropped, so that it neither fills our memory nor stands still.
+            options: those of :meth:`create`; with ``io`` nothing is fed and nothing is heard.
+
+        Returns:
+            how it ended, what it said and what it has used.
+
+        Raises:
+            CorelaunchError: it could not be launched, or not be removed.
+        """
+        from .completing import complete
+
+        return complete(self, container_id, bundle, data=data, timeout=timeout, limit=limit, **options)
+
     def load(self, container_id: str) -> Container:
         """Find a container by its id.
 
@@ -256,7 +286,7 @@ class Runtime:
     def plan(
         self,
         container_id: str,
-        bundle: str,
+        bundle: str | dict[str, Any],
         *,
         networks: Sequence[str | Mapping[str, Any]] = (),
         no_pivot: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .errors import KernelError, PluginError, Unsupported, WrongStatus
+from .errors import KernelError, PluginError, Unsupported, WrongStatus, is_gone
 from .records import Record
 
 TYPE_CHECKING = False
@@ -28,7 +28,8 @@ _POLL_SECONDS = 0.25
 class Statistics(Record):
     """Figures of one moment."""
 
-    #: None without a cgroup, or if its manager gives no figures.
+    #: None without a cgroup, if its manager gives no figures, and of a stopped container whose cgroup went with its
+    #: last process (a scope of systemd's).
     cgroup: CgroupStats | None = None
     #: As the RDT manager gives them, in the words of ``events`` ("l3_cache_schema", "cmt_stats" …).
     rdt: Mapping[str, Any] = {}
@@ -40,23 +41,35 @@ def collect(runtime: Runtime, container: Container) -> Statistics:
     """The figures now; see :meth:`Container.stats`."""
     from .backends import recall
 
-    _check_not_stopped(container)
+    status = container.status
+    if status in ("creating", "deleting"):
+        raise WrongStatus("no figures yet", where=container.id, why=f"it is {status}")
     cgroup, rdt, networks = None, {}, []
     for saved in container.ledger.placements.values():
         placed = recall(saved, runtime.registry)
         if "stats" not in placed.manager.features:
             continue
         if placed.kind == "cgroup_manager":
-            cgroup = placed.manager.stats(placed.placement)
+            cgroup = _cgroup_figures(placed, stopped=status == "stopped")
         elif placed.kind == "rdt_manager":
             rdt = placed.manager.stats(placed.placement)
-        else:
+        elif status != "stopped":  # its interfaces went with its network namespace
             try:
                 networks.append((placed.placement.container_name, placed.manager.stats(placed.placement)))
             except KernelError as error:
                 # The container may have removed or renamed it; the other figures are as good as before.
                 runtime.log("warning", f"no counters of {placed.placement.container_name}: {error}")
     return Statistics(cgroup, rdt, tuple(networks))
+
+
+def _cgroup_figures(placed: Placed, *, stopped: bool) -> CgroupStats | None:
+    try:
+        figures: CgroupStats = placed.manager.stats(placed.placement)
+    except KernelError as error:
+        if stopped and is_gone(error):
+            return None
+        raise
+    return figures
 
 
 def watch(runtime: Runtime, container: Container, interval: float) -> Iterator[Statistics | None]:

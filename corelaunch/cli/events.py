@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import UsageError
+from ..errors import UsageError, WrongStatus
 from .command import Call, Command
 from .options import FLAG, Option
 from .output import compact, write
@@ -23,6 +23,8 @@ def run(call: Call) -> int:
         raise UsageError("duration interval must be greater than 0", where=call.options["interval"])
     container = call.runtime().load(call.arguments[0])
     if call.options["stats"]:
+        if container.status == "stopped":  # as with runc, though the API tells what it has used
+            raise WrongStatus("container not running", where=container.id, why="it is stopped")
         _print("stats", container.id, data_of(container.stats()))
         return 0
     for figures in container.watch(interval):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from ..default_config import default_config
 from ..errors import AlreadyExists, KernelError
 from .command import Call, Command
-from .default_config import default_config
 from .options import FLAG, Option
 from .output import indented
 
@@ -14,7 +14,7 @@ from .output import indented
 def run(call: Call) -> int:
     """Write it into the bundle; an existing one is left alone."""
     path = os.path.join(call.options["bundle"] or "", "config.json")
-    config = default_config(rootless=call.options["rootless"], uid=os.geteuid(), gid=os.getegid())
+    config = default_config(terminal=True, rootless=call.options["rootless"], uid=os.geteuid(), gid=os.getegid())
     data = indented(config, 4).encode()
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

@@ -25,6 +25,8 @@ class Bundle(Record):
     path: str
     #: The object in config.json.
     config: Mapping[str, Any]
+    #: Its text, if it was given as an object and has yet to be written; "" if it was read.
+    unwritten: str = ""
 
     def root(self) -> str:
         """Absolute path of the root filesystem as the config names it: relative to the bundle.
@@ -61,6 +63,28 @@ def load(bundle_path: str) -> Bundle:
     finally:
         os.close(directory)
     return Bundle(path, config)
+
+
+def from_config(config: Mapping[str, Any], directory: str) -> Bundle:
+    """The bundle of a config that is in no file: a copy, so that what its owner does with it later changes nothing.
+
+    Args:
+        directory: where its config.json will be.
+
+    Raises:
+        ConfigError: it is not what JSON can hold, or its root filesystem is relative, to a bundle that there is not.
+    """
+    try:
+        text = jsontext.dumps(config)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError("invalid config", why=str(error), hint="write it with what JSON has") from None
+    copy = parse_object(text.encode("utf-8", "surrogatepass"), "config")
+    root = copy.get("root")
+    path = root.get("path") if isinstance(root, dict) else None
+    if isinstance(path, str) and not os.path.isabs(path):
+        why = f"{path!r} is relative, and there is no bundle to start from"
+        raise ConfigError(CONFIG, where="root.path", why=why, hint="write it absolute")
+    return Bundle(directory, copy, text)
 
 
 def read_object(path: str, name: str, directory: int | None = None) -> dict[str, Any]:

@@ -37,13 +37,10 @@ def config(*args: str, terminal: bool = False) -> dict[str, Any]:
 
     For an ordinary user that is ``spec --rootless``: any other would be refused.
     """
-    from ..cli.default_config import default_config
+    from ..default_config import default_config
 
     user = os.geteuid()
-    content: dict[str, Any] = default_config(rootless=user != 0, uid=user, gid=os.getegid())
-    content["process"]["terminal"] = terminal
-    content["process"]["args"] = list(args) or ["true"]
-    return content
+    return default_config(args or ("true",), terminal=terminal, rootless=user != 0, uid=user, gid=os.getegid())
 
 
 def make_bundle(directory: Path, rootfs: Path, content: dict[str, Any]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from points import PARENT
 from rig import FIRST_SUBORDINATE, USER
 
-from corelaunch.cli.default_config import default_config
+from corelaunch.default_config import default_config
 
 FOREVER = ("sleep", "1000")
 SHORT = ("true",)

@@ -8,7 +8,7 @@ from typing import Any
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "deprecation", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
-    ("config_edits", "edits"),
+    ("config_edits", "default_config", "edits"),
     ("api", "jsontext", "log", "plain_toml", "trace", "terminal"),
     ("_native", "_seccomp", "_watchdog"),
     ("kernel",),
@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "checking",
         "collecting",
+        "completing",
         "container",
         "control",
         "creation",

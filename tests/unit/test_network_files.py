@@ -10,7 +10,8 @@ import pytest
 
 from corelaunch.api import NetworkPlacement
 from corelaunch.errors import ConfigError, KernelError, PluginError
-from corelaunch.network_files import config_with, contents, write
+from corelaunch.network_files import config_with, contents
+from corelaunch.state.files import write
 
 DNS = NetworkPlacement(
     addresses=["10.0.0.2/24", "fd00::2/64"],
@@ -108,7 +109,7 @@ def test_a_name_that_no_parameter_can_have_is_refused() -> None:
 def test_the_files_can_be_read_by_everybody_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        write(str(tmp_path), {"hosts": "127.0.0.1 localhost\n"})
+        write(str(tmp_path), {"hosts": "127.0.0.1 localhost\n"}, 0o644)
     finally:
         os.umask(before)
     assert (tmp_path / "hosts").stat().st_mode & 0o777 == 0o644
@@ -119,5 +120,5 @@ def test_what_is_there_already_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("precious")
     (tmp_path / "hosts").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(KernelError, match="hosts"):
-        write(str(tmp_path), {"hosts": "127.0.0.1 localhost\n"})
+        write(str(tmp_path), {"hosts": "127.0.0.1 localhost\n"}, 0o644)
     assert (tmp_path / "elsewhere").read_text() == "precious"

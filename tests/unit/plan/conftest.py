@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from corelaunch.cli.default_config import default_config
+from corelaunch.default_config import default_config
 from corelaunch.kernel.mountinfo import Hierarchy
 from corelaunch.kernel.native import lib
 from corelaunch.plan import Operation, Plan

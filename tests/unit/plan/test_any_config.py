@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corelaunch.cli.default_config import default_config
+from corelaunch.default_config import default_config
 from corelaunch.errors import CorelaunchError
 from corelaunch.kernel.mountinfo import Hierarchy
 from corelaunch.plan import setns_plan
@@ -20,7 +20,7 @@ from corelaunch.spec.process import check_process
 
 #: Every section is there, so that there is something to damage in each.
 FULL: dict[str, Any] = {
-    **default_config(),
+    **default_config(terminal=True),
     "domainname": "x",
     "annotations": {"a.b": "c"},
     "hooks": {"prestart": [{"path": "/x", "args": ["x"], "env": ["A=1"], "timeout": 1}]},
@@ -147,7 +147,7 @@ def test_checking_and_planning_import_nothing_that_is_slow() -> None:
         "from corelaunch.spec.check import check_config\n"
         "from corelaunch.spec.process import check_process, load_process\n"
         "from corelaunch.plan import setns_plan\nfrom corelaunch.plan.init_plan import init_plan\n"
-        "from corelaunch.cli.default_config import default_config\n"
+        "from corelaunch.default_config import default_config\n"
         "config = default_config()\n"
         "check_config(config)\n"
         "init_plan(config, '/r', cgroup_paths={}, terminal=True).encode()\n"

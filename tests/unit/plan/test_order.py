@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corelaunch.cli.default_config import default_config
+from corelaunch.default_config import default_config
 from corelaunch.kernel.native import lib
 from corelaunch.plan import Operation, Plan, setns_plan
 from corelaunch.plan.environment import environment

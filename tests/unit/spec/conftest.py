@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from corelaunch.cli.default_config import default_config
+from corelaunch.default_config import default_config
 
 _CONFIG = default_config()
 _CONFIG["process"]["terminal"] = False

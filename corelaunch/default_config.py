@@ -1,4 +1,4 @@
-"""The example configuration that ``spec`` writes: what a shell on a terminal needs, and what is kept from it.
+"""The configuration to start from, which ``spec`` writes: what a program needs, and what is kept from it.
 
 It means the same as what ``runc spec`` writes (a test compares them), so that a habit is not a surprise.
 """
@@ -9,6 +9,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 OCI_VERSION = "1.0.2"
@@ -56,21 +57,37 @@ _MASKED = (
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def default_config(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str, Any]:
-    """The configuration; ``uid`` and ``gid`` become root of a rootless container."""
+def default_config(
+    args: Sequence[str] = ("sh",),
+    rootfs: str = "rootfs",
+    *,
+    terminal: bool = False,
+    rootless: bool = False,
+    uid: int = 0,
+    gid: int = 0,
+) -> dict[str, Any]:
+    """The configuration, as an object of its own that the caller may change.
+
+    Args:
+        args: the program and its arguments.
+        rootfs: directory of the root filesystem, absolute or relative to the bundle; a config without a bundle needs
+            an absolute one.
+        rootless: for a container that an ordinary user runs, in a user namespace.
+        uid, gid: who becomes root of a rootless container.
+    """
     return {
         "ociVersion": OCI_VERSION,
         "process": {
-            "terminal": True,
+            "terminal": terminal,
             "user": {"uid": 0, "gid": 0},
-            "args": ["sh"],
+            "args": list(args),
             "env": list(_ENVIRONMENT),
             "cwd": "/",
             "capabilities": {one: list(_CAPABILITIES) for one in _CAPABILITY_SETS},
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
             "noNewPrivileges": True,
         },
-        "root": {"path": "rootfs", "readonly": True},
+        "root": {"path": rootfs, "readonly": True},
         "hostname": HOSTNAME,
         "mounts": _mounts(rootless),
         "linux": _linux(rootless, uid, gid),
