@@ -1,0 +1,1 @@
+"""Refuses containers by the rules of a TOML file, and says why."""
