@@ -109,6 +109,20 @@ static bool print(const char *text, size_t length)
     return true;
 }
 
+/* A terminal acts upon more than JSON must escape (C1 controls, U+202E): what to do about that is left to Python. Any
+ * character device may be one; isatty(3) would cost the front a page. */
+static bool is_unfit_for_terminal(const struct answer *answer)
+{
+    struct stat out;
+
+    if (fstat(STDOUT_FILENO, &out) < 0 || !S_ISCHR(out.st_mode))
+        return false;
+    for (size_t i = 0; i < answer->length; i++)
+        if ((unsigned char)answer->text[i] >= 0x7f)
+            return true;
+    return false;
+}
+
 bool quick_state(const struct quick_call *call)
 {
     struct summary summary;
@@ -129,7 +143,7 @@ bool quick_state(const struct quick_call *call)
     if (!add_annotations(&answer, summary.annotations))
         return false;
     add(&answer, ",\n  \"owner\": \"\"\n}");
-    return print(answer.text, answer.length);
+    return !is_unfit_for_terminal(&answer) && print(answer.text, answer.length);
 }
 
 /* As corelaunch/cli/signals.py; -1 for what is left to it (which has real-time signals, and errors). */

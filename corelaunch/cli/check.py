@@ -5,9 +5,13 @@ from __future__ import annotations
 from ..errors import CorelaunchError
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import compact, table, write
+from .output import write, write_json
 
-_HEADER = ("ID", "INTERFACE", "TYPE", "RESULT")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .screen import Screen
 
 
 def run(call: Call) -> int:
@@ -30,10 +34,25 @@ def run(call: Call) -> int:
         else:
             rows += [_row(container.id, **finding.as_dict()) for finding in findings]
     if call.options["json"]:
-        write(compact(rows) + "\n")
+        write_json(rows)
     elif rows:
-        write(table(_HEADER, [_cells(row) for row in rows], narrowest=0))
+        from .screen import screen_of
+
+        write(readable(rows, screen_of()))
     return 1 if any(row["result"] == FAILED for row in rows) else 0
+
+
+def readable(rows: Iterable[Mapping[str, str]], screen: Screen) -> str:
+    """The table; reasons are never cut, they go on below."""
+    from .tables import GREEN, RED, WRAP, YELLOW, Column, table
+
+    columns = (
+        Column("ID", gives_way=2, least=12),
+        Column("INTERFACE"),
+        Column("TYPE"),
+        Column("RESULT", gives_way=1, least=24, fit=WRAP, colours={"ok": GREEN, "failed": RED, "not checked": YELLOW}),
+    )
+    return table(columns, map(_cells, rows), screen)
 
 
 def _row(
@@ -42,7 +61,7 @@ def _row(
     return {"id": container_id, "interface": interface, "type": type, "result": result, "reason": reason}
 
 
-def _cells(row: dict[str, str]) -> tuple[str, str, str, str]:
+def _cells(row: Mapping[str, str]) -> tuple[str, str, str, str]:
     said = f"{row['result']}: {row['reason']}" if row["reason"] else row["result"]
     return row["id"], row["interface"] or "-", row["type"] or "-", said
 

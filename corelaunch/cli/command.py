@@ -99,6 +99,19 @@ class Call:
         self._runtime = make(settings["root"], log=self.log.write, watchdog=self._watchdog, **choice)
         return self._runtime
 
+    def wants_json(self) -> bool:
+        """Whether ``--json``, or ``--format json`` as with runc, is given to a command that has both.
+
+        Raises:
+            UsageError: the format is neither table nor json, or both are asked for.
+        """
+        wanted = self.options["format"]
+        if wanted not in ("table", "json"):
+            raise UsageError("invalid format option", where=wanted, hint="use table or json")
+        if self.options["json"] and wanted == "table" and "format" in self.given:
+            raise UsageError("--json contradicts --format", where=wanted, hint="leave one of them out")
+        return wanted == "json" or bool(self.options["json"])
+
     def _watchdog(self, seconds: float) -> Guard:
         if posix.environ.get(TRACE_PLUGINS, b"0") not in (b"", b"0"):
             from ..plugins.tracing import TracingWatchdog

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import indented, write
+from .output import write, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from ..doctor import Check
+    from .screen import Screen
 
 _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
@@ -30,28 +29,47 @@ def run(call: Call) -> int:
         more = of_plugins(runtime)
     checks = list(examine(runtime, more))
     if call.options["json"]:
-        write(indented([check.as_dict() for check in checks]) + "\n")
+        write_json([check.as_dict() for check in checks], 2)
     else:
-        write("".join(lines(checks, colours=os.isatty(1))))
+        from .screen import screen_of
+
+        write("".join(f"{line}\n" for line in lines(checks, screen_of())))
     return 1 if any(check.status == "fail" for check in checks) else 0
 
 
-def lines(checks: list[Check], *, colours: bool) -> list[str]:
-    """The checks for people: a heading for each group, a line for each check, and what to do below it."""
-    found = []
+def lines(checks: list[Check], screen: Screen) -> Iterator[str]:
+    """The checks for people: a heading for each group, a line for each check, and what to do below it.
+
+    What does not fit a terminal goes on below: nothing of it may be lost.
+    """
+    from .display import pad, visible
+
+    clean = visible if screen.is_terminal else str
     group = ""
     width = max((len(check.name) for check in checks), default=0)
     for check in checks:
         if check.group != group:
             group = check.group
-            found.append(f"{group}\n")
+            yield f"\x1b[1m{clean(group)}\x1b[0m" if screen.colours else clean(group)
         status = check.status.ljust(4)
-        if colours:
+        if screen.colours:
             status = f"\x1b[{_COLOURS[check.status]}m{status}\x1b[0m"
-        found.append(f"  {status}  {check.name.ljust(width)}  {check.text}\n")
+        indent = " " * (10 + width)
+        first, *more = _folded(clean(check.text), screen, 10 + width)
+        yield f"  {status}  {pad(clean(check.name), width)}  {first}"
+        yield from (f"{indent}{line}" for line in more)
         if check.hint and check.status != "ok":
-            found.append(f"        {' ' * width}  -> {check.hint}\n")
-    return found
+            first, *more = _folded(clean(check.hint), screen, 13 + width)
+            yield f"{indent}-> {first}"
+            yield from (f"{indent}   {line}" for line in more)
+
+
+def _folded(text: str, screen: Screen, indent: int) -> list[str]:
+    if not screen.columns:
+        return [text]
+    from .display import wrap
+
+    return wrap(text, max(24, screen.columns - indent))
 
 
 COMMAND = Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import UsageError, WrongStatus
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import compact, write
+from .output import write_json
 from .stats_json import data_of
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def _print(kind: str, container_id: str, data: dict[str, Any] | None) -> None:
     event: dict[str, Any] = {"type": kind, "id": container_id}
     if data is not None:
         event["data"] = data
-    write(compact(event) + "\n")
+    write_json(event)
 
 
 def seconds(text: str) -> float:
@@ -75,5 +75,6 @@ a line each time that it runs out of memory: one JSON object a line, until the c
     (
         Option("interval", "time between two lines of statistics", default="5s", metavar="duration"),
         Option("stats", "print the statistics once", FLAG),
+        Option("json", "print JSON, as it does anyway", FLAG),
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .command import Call, Command
-from .output import indented, write
+from .options import FLAG, Option
+from .output import write_json
 
 
 def run(call: Call) -> int:
@@ -16,7 +17,7 @@ def run(call: Call) -> int:
         from .contributions import features_annotations
 
         found["annotations"] = {**features_annotations(runtime), **found["annotations"]}
-    write(indented(found, 4) + "\n")
+    write_json(found, 4)
     return 0
 
 
@@ -26,6 +27,7 @@ COMMAND = Command(
     """Prints what config.json may ask of this runtime, with the plugins that are installed, as JSON (runtime-spec,
 features.md).""",
     run,
+    (Option("json", "print JSON, as it does anyway", FLAG),),
     fewest=0,
     most=0,
     chooses=True,

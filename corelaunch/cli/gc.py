@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import CorelaunchError
 from .command import Call, Command
 from .options import FLAG, LIST, Option
-from .output import compact, table, write
+from .output import write, write_json
 
 
 def run(call: Call) -> int:
@@ -22,9 +22,14 @@ def run(call: Call) -> int:
             except CorelaunchError as error:
                 outcome.append((network, str(error)))
     if call.options["json"]:
-        write(compact([{"id": container_id, "outcome": text} for container_id, text in outcome]) + "\n")
+        write_json([{"id": container_id, "outcome": text} for container_id, text in outcome])
     elif outcome:
-        write(table(("ID", "OUTCOME"), outcome))
+        from .screen import screen_of
+        from .tables import GREEN, WRAP, Column, table
+
+        done = {"removed": GREEN, "collected": GREEN}
+        columns = Column("ID", gives_way=2, least=12), Column("OUTCOME", gives_way=1, least=24, fit=WRAP, colours=done)
+        write(table(columns, outcome, screen_of(), narrowest=12))
     return 0 if all(text in ("removed", "collected") for _, text in outcome) else 1
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 
-from ..errors import CorelaunchError, UsageError
+from ..errors import CorelaunchError
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import compact, table, write
+from .output import write, write_json
 from .state import ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .screen import Screen
+
 
 def run(call: Call) -> int:
     """Print them; one that cannot be read is a line on stderr and no failure."""
-    if call.options["format"] not in ("table", "json"):
-        raise UsageError("invalid format option", where=call.options["format"], hint="use table or json")
+    as_json = call.wants_json()
     root = call.settings["root"]
     if root and not os.path.isdir(root):
         raise CorelaunchError("cannot list containers", where=root, why="no such file or directory")
@@ -33,7 +33,11 @@ def run(call: Call) -> int:
                 states.append(ordered({**container.state(), "owner": user_name(container.owner_uid)}))
             except CorelaunchError as unreadable:
                 broken.append((container.id, unreadable))
-        write(_shown(states, call))
+        if as_json:
+            # Go's nil slice where runc is imitated
+            write_json(states if states or call.options["json"] else None)
+        else:
+            write(_shown(states, runcs="format" in call.given))
     for container_id, error in broken:
         call.log.notice(f"load container {container_id}: {error}")
     return 0
@@ -49,45 +53,43 @@ def user_name(uid: int) -> str:
         return f"#{uid}"
 
 
-def _shown(states: list[dict[str, Any]], call: Call) -> str:
-    if call.options["json"]:
-        return compact(states) + "\n"
-    if call.options["format"] == "json":
-        return _json(states)
-    if "format" not in call.given and os.isatty(1):
-        return readable(states, time.time())
-    return _table(states)
+def _shown(states: list[dict[str, Any]], *, runcs: bool) -> str:
+    """The table: runc's for programs, and for whom it is asked for by name; else the one for people."""
+    from .screen import screen_of
+
+    screen = screen_of()
+    if runcs or not screen.is_terminal:
+        return _table(states, screen.whole())
+    import time
+
+    return readable(states, time.time(), screen)
 
 
-def readable(states: list[dict[str, Any]], now: float) -> str:
+def readable(states: list[dict[str, Any]], now: float, screen: Screen) -> str:
     """The table for people: what one looks for first, and how old each container is."""
+    from .quantities import age
+    from .tables import BEGINNING, STATUS_COLOURS, Column, table
+
+    columns = (
+        Column("ID", gives_way=2, least=12),
+        Column("STATUS", colours=STATUS_COLOURS),
+        Column("PID", right=True),
+        Column("AGE", right=True),
+        Column("OWNER", gives_way=3),
+        Column("BUNDLE", gives_way=1, least=16, fit=BEGINNING),
+    )
     rows = [
         (s["id"], s["status"], str(s["pid"] or "-"), age(s["created"], now), s["owner"], s["bundle"]) for s in states
     ]
-    return table(("ID", "STATUS", "PID", "AGE", "OWNER", "BUNDLE"), rows, narrowest=0)
+    return table(columns, rows, screen)
 
 
-def age(created: str, now: float) -> str:
-    """How long ago an RFC 3339 time in UTC was: "3h", "2d"; "-" if it is none."""
-    from datetime import datetime
+def _table(states: list[dict[str, Any]], screen: Screen) -> str:
+    from .tables import Column, table
 
-    try:
-        seconds = now - datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
-    except ValueError:
-        return "-"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{max(0, int(seconds))}s"
-
-
-def _json(states: list[dict[str, Any]]) -> str:
-    return (compact(states) if states else "null") + "\n"
-
-
-def _table(states: list[dict[str, Any]]) -> str:
-    columns = ("id", "pid", "status", "bundle", "created", "owner")
-    return table([c.upper() for c in columns], [[str(state[c]) for c in columns] for state in states])
+    names = ("id", "pid", "status", "bundle", "created", "owner")
+    rows = [[str(state[name]) for name in names] for state in states]
+    return table([Column(name.upper()) for name in names], rows, screen, narrowest=12)
 
 
 COMMAND = Command(
@@ -97,7 +99,7 @@ COMMAND = Command(
     run,
     (
         Option("format f", "table or json", default="table"),
-        Option("json", "print JSON, [] if there are none", FLAG),
+        Option("json", "as --format json, but [] if there are none, not null", FLAG),
         Option("quiet q", "print the ids only", FLAG),
     ),
     fewest=0,

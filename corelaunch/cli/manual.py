@@ -27,6 +27,7 @@ _FILES = (
 _ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "for an ordinary user: where the state is"),
     ("CORELAUNCH_TRACE_PLUGINS", "1: tell stderr of each call of a plugin, with its time"),
+    ("NO_COLOR, TERM", "not empty, dumb: no colours on a terminal"),
     ("NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID", "as sd_notify(3) and sd_listen_fds(3) say"),
 )
 

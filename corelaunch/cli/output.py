@@ -1,4 +1,4 @@
-"""Printing on stdout: text, aligned tables, JSON in the two shapes that callers of runc know."""
+"""Printing on stdout: text, lines for people, JSON in the two shapes that callers of runc know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -37,11 +37,38 @@ def _wait_for_reader() -> None:
     poll.poll()
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int = 12, gap: int = 3) -> str:
-    """Columns padded with blanks to the widest cell, as Go's tabwriter does for runc; the last one is not padded."""
-    lines = [header, *rows]
-    widths = [max(narrowest, *(len(line[column]) + gap for line in lines)) for column in range(len(header) - 1)]
-    return "".join("".join(cell.ljust(width) for cell, width in zip(line, widths)) + line[-1] + "\n" for line in lines)
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines; on a terminal without anything that it would act upon."""
+    if os.isatty(1):
+        from .display import visible
+
+        lines = map(visible, lines)
+    write("".join(f"{line}\n" for line in lines))
+
+
+def write_json(value: Any, blanks: int = 0, end: str = "\n") -> None:
+    """Write JSON: on one line without blanks, or with one member a line, ``blanks`` deeper each.
+
+    It is valid whatever is in it: bytes of a path that are no UTF-8 come out as ``\\udcXX``. On a terminal, which acts
+    upon more characters than JSON must escape, what is not printable is escaped, too.
+    """
+    text = indented(value, blanks) if blanks else compact(value)
+    if not text.isascii() or "\x7f" in text:
+        on_terminal = os.isatty(1)
+        text = "".join(_escaped(c) if _must_be_escaped(c, on_terminal) else c for c in text)
+    write(text + end)
+
+
+def _must_be_escaped(character: str, on_terminal: bool) -> bool:
+    if "\ud800" <= character <= "\udfff":
+        return True
+    return on_terminal and not character.isprintable() and character != "\n"
+
+
+def _escaped(character: str) -> str:
+    """As JSON escapes it: UTF-16, four digits each."""
+    data = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[i]:02x}{data[i + 1]:02x}" for i in range(0, len(data), 2))
 
 
 def compact(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .command import Call, Command
 from .launch import BUNDLE, NETWORK, NO_NEW_KEYRING, NO_PIVOT, bundle_of, plan_keywords
 from .options import FLAG, Option
-from .output import indented, write
+from .output import write_json, write_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def run(call: Call) -> int:
     container_id = call.arguments[0] if call.arguments else SOME_ID
     prepared = call.runtime().plan(container_id, bundle_of(call), **plan_keywords(call))
     if call.options["json"]:
-        write(indented(as_json(prepared)) + "\n")
+        write_json(as_json(prepared), 2)
     else:
-        write("".join(f"{line}\n" for line in as_text(prepared)))
+        write_lines(as_text(prepared))
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import indented, table, write
+from .output import write, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plugins.inspection import Found
+    from collections.abc import Iterable
 
-_HEADER = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "API", "HEALTH", "FEATURES OR REASON")
+    from ..plugins.inspection import Found
+    from .screen import Screen
 
 
 def run(call: Call) -> int:
@@ -19,10 +20,29 @@ def run(call: Call) -> int:
 
     rows = look(call.runtime().registry)
     if call.options["json"]:
-        write(indented([row.as_dict() for row in rows]) + "\n")
+        write_json([row.as_dict() for row in rows], 2)
     else:
-        write(table(_HEADER, [_cells(row) for row in rows], narrowest=0))
+        from .screen import screen_of
+
+        write(readable(rows, screen_of()))
     return 0
+
+
+def readable(rows: Iterable[Found], screen: Screen) -> str:
+    """The table; reasons are never cut, they go on below."""
+    from .tables import GREEN, RED, WRAP, YELLOW, Column, table
+
+    health = {"ok": GREEN, "slow": YELLOW, "deprecated": YELLOW, "broken": RED}
+    columns = (
+        Column("KIND", gives_way=4),
+        Column("NAME", gives_way=3, least=12),
+        Column("DISTRIBUTION", gives_way=1, least=12),
+        Column("VERSION"),
+        Column("API"),
+        Column("HEALTH", colours=health),
+        Column("FEATURES OR REASON", gives_way=2, least=20, fit=WRAP),
+    )
+    return table(columns, map(_cells, rows), screen)
 
 
 def _cells(row: Found) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import CorelaunchError, UsageError
+from ..errors import CorelaunchError
 from .command import Call, Command
 from .options import FLAG, Option
-from .output import compact, write
+from .output import write, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,17 +18,30 @@ DEFAULT_ARGUMENTS = ("-ef",)
 
 def run(call: Call) -> int:
     """Print them."""
-    if call.options["format"] not in ("table", "json"):
-        raise UsageError("invalid format option", where=call.options["format"], hint="use table or json")
+    as_json = call.wants_json()
     container_id, *arguments = call.arguments
     pids = call.runtime().load(container_id).processes()
-    if call.options["json"]:
-        write(compact(pids) + "\n")
-    elif call.options["format"] == "json":
-        write((compact(pids) if pids else "null") + "\n")  # Go's nil slice
+    if as_json:
+        write_json(pids if pids or call.options["json"] else None)  # Go's nil slice where runc is imitated
     else:
-        write("".join(f"{line}\n" for line in only(pids, host_ps(arguments or DEFAULT_ARGUMENTS))))
+        write(shown(only(pids, host_ps(arguments or DEFAULT_ARGUMENTS)), whole="format" in call.given))
     return 0
+
+
+def shown(lines: Sequence[str], *, whole: bool) -> str:
+    """The lines of ps. A terminal does not act upon what a process calls itself, and each takes one line of it."""
+    from .screen import screen_of
+
+    screen = screen_of()
+    if screen.is_terminal:
+        from .display import cut, visible
+
+        lines = [visible(line) for line in lines]
+        if not whole:
+            lines = [cut(line, screen.columns) for line in lines]
+        if screen.colours and not whole:
+            lines = [f"\x1b[1m{lines[0]}\x1b[0m", *lines[1:]]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def host_ps(arguments: Sequence[str]) -> list[str]:
@@ -89,7 +102,7 @@ What follows the id is for ps.""",
     run,
     (
         Option("format f", "table or json", default="table"),
-        Option("json", "print JSON", FLAG),
+        Option("json", "as --format json, but [] if there are none, not null", FLAG),
     ),
     most=-1,
     mixed=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .command import Call, Command
-from .output import indented, write
+from .output import write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def ordered(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(call: Call) -> int:
     """Print the state, without a final newline, as runc does."""
-    write(indented(ordered(call.runtime().load(call.arguments[0]).state())))
+    write_json(ordered(call.runtime().load(call.arguments[0]).state()), 2, end="")
     return 0
 
 

@@ -6,7 +6,7 @@ from ..errors import CorelaunchError, Unsupported
 from .command import Call, Command
 from .launch import BUNDLE, bundle_of
 from .options import FLAG, Option
-from .output import indented, write
+from .output import write_json, write_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ def run(call: Call) -> int:
     """Print the findings, one line each; the exit code is 1 if one of them is an error."""
     found = findings(bundle_of(call))
     if call.options["json"]:
-        write(indented(found) + "\n")
+        write_json(found, 2)
     else:
-        write("".join(f"{one['level']}: {one['text']}\n" for one in found))
+        write_lines(f"{one['level']}: {one['text']}" for one in found)
     return 1 if any(one["level"] == "error" for one in found) else 0
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from cli_host import Bundles, Cli, corelaunch_path
+from terminal_window import Window
 
 MARK = f"cl-ct-{os.getpid()}"
 
@@ -31,53 +28,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def terminal(config: dict[str, Any]) -> None:
     """A change of a config."""
     config["process"]["terminal"] = True
-
-
-class Window:
-    """A terminal window in which a command runs, as its session's leader, and what has appeared in it."""
-
-    def __init__(self, words: list[str], rows: int = 24, columns: int = 80) -> None:
-        self.master, self.slave = pty.openpty()
-        self.resize(rows, columns)
-        self.before = termios.tcgetattr(self.slave)
-        self.process = subprocess.Popen(
-            words, stdin=self.slave, stdout=self.slave, stderr=self.slave, preexec_fn=self._lead, close_fds=True
-        )
-        self.text = ""
-
-    def _lead(self) -> None:
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def expect(self, pattern: str, seconds: float = 15) -> str:
-        """Read until ``pattern`` has appeared after what was expected before; the match's text."""
-        end = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.text)):
-            assert time.monotonic() < end, f"{pattern!r} did not appear: {self.text!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.text += os.read(self.master, 65536).decode()
-            elif self.process.poll() is not None:
-                raise AssertionError(f"ended without {pattern!r}: {self.text!r}")
-        self.text = self.text[found.end() :]
-        return found.group()
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def end(self) -> int:
-        """Wait for the command; its exit code."""
-        code = self.process.wait(timeout=15)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from corelaunch.cli.list import age, readable
+from corelaunch.cli.list import readable
 from corelaunch.cli.main import COMMANDS
+from corelaunch.cli.quantities import age
+from corelaunch.cli.screen import Screen
 from corelaunch.errors import ConfigError, CorelaunchError
 
 from .conftest import Cli
@@ -159,7 +161,7 @@ def test_on_a_terminal_the_table_is_for_people() -> None:
     created = "2026-01-02T03:04:05.000000006Z"
     now = 1767323045.0  # the same moment
     states = [{**STATE, "id": "a-longer-name", "created": created}, {**STATE, "pid": 0, "status": "stopped"}]
-    lines = readable(states, now + 7300).splitlines()
+    lines = readable(states, now + 7300, Screen(is_terminal=True)).splitlines()
     assert lines[0].split() == ["ID", "STATUS", "PID", "AGE", "OWNER", "BUNDLE"]
     assert lines[1].split() == ["a-longer-name", "running", "42", "2h", "/bundles/one"]
     assert lines[2].split()[:3] == ["one", "stopped", "-"]
