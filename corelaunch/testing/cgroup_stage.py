@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from corelaunch.api import (
     Unsupported,
 )
 
-from .cgroup_subject import LaterProcess, Subject, wait_until
+from .cgroup_subject import PATIENCE, LaterProcess, Subject, wait_until
 from .context import RecordingContext, names_of
 from .host import host_lacks, not_claimed
 
@@ -130,9 +131,24 @@ class Stage:
             ours |= {f"{home}/systemd/transient/{unit}" for home in homes for unit in units}
             if not wait_until(lambda: not any(map(os.path.lexists, ours))):
                 host_lacks("a service manager that notices when a unit is empty")
+            self._await_trimming()
         for path in made.directories:
             with suppress(FileNotFoundError):
                 self.files.rmdir(path)
+
+    def _await_trimming(self) -> None:
+        """Wait until systemd has done what it does after the end of a unit.
+
+        With the last unit that needs a controller of v1 it removes every empty cgroup below the slice there, also those
+        of strangers (src/core/cgroup.c, cg_trim_v1_controllers for the slice, queued by unit_free). Its queue comes
+        before the next message: an answer says that it is empty.
+        """
+        whose = "--system" if "systemd" in self.manager.features else "--user"
+        words = ["systemctl", whose, "show", "--property=Version"]
+        try:
+            subprocess.run(words, stdout=subprocess.DEVNULL, timeout=PATIENCE, check=True)
+        except FileNotFoundError:
+            host_lacks("systemctl")
 
     def move_inside(self, made: Made, subject: Subject) -> None:
         """Nest a cgroup, as a container may do, and move a process of the container into it, in every hierarchy."""

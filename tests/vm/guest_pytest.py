@@ -53,7 +53,8 @@ def pytest_in_guest(mode: Mode, arguments: Sequence[str], *, timeout: float, bef
     Args:
         before: shell commands to run first, in the same shell.
     """
-    command = [PYTHON, "-m", "pytest", *_ALWAYS, *arguments]
+    # -P: what is imported does not depend on where the collection on the host is started.
+    command = [PYTHON, "-P", "-m", "pytest", *_ALWAYS, *arguments]
     packages = [CHECKOUT / "corelaunch", *(package for path in PLUGINS for package in path.glob("corelaunch_*"))]
     collect = [[PYTHON, "-m", "compileall", "-q", *map(str, packages)], [*command, "--collect-only"]]
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in ENVIRONMENT.items())
