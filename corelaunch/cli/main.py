@@ -44,6 +44,7 @@ COMMANDS = {
     "validate": "print everything that is wrong with a bundle's config.json",
     "doctor": "check this host and this installation, and say what to do",
     "features": "print what this runtime and its plugins can do",
+    "trace": "show what a verb did, and how long each step and plugin took",
     "plugin": "write the project of a new plugin",
     "plugins": "list the installed plugins, their features and their health",
     "gc": "undo what killed or crashed launches left behind",
@@ -97,6 +98,11 @@ def main(
         log = Log(settings["log"], settings["log-format"], debug=settings["debug"], program=program)
         if settings["version"] or settings["help"] or not rest or rest[0] in ("help", "h"):
             return _inform(settings, rest, program)
+        trace = None
+        if settings["trace"] and rest[0] != "trace":
+            from . import traced
+
+            trace = traced.begin(rest[0])
         command = load_command(rest[0])
         if command is None and rest[0] in NOT_SUPPORTED:
             raise Unsupported(f"{rest[0]} is not supported", why=NOT_SUPPORTED[rest[0]])
@@ -108,9 +114,11 @@ def main(
         if not command.raw and _asks_for_help(command, rest[1:]):
             return _inform(settings, ["help", rest[0]], program)
         _check_settings(settings)
-        call = Call(command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime)
+        call = Call(
+            command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime, trace=trace
+        )
         failure = command.failure
-        code = _run(command, call)
+        code = command.run(call) if trace is None else traced.run(command, call, trace)
         log.success()
         return code
     except CorelaunchError as error:
@@ -177,13 +185,6 @@ def _command_of_a_plugin(verb: str, settings: dict[str, Any], log: Log, *more: A
     return command(
         verb, lambda c: Call(c, [], program=program, settings=settings, log=log, make_runtime=make_runtime)
     )
-
-
-def _run(command: Command, call: Call) -> int:
-    try:
-        return command.run(call)
-    finally:
-        call.write_trace()
 
 
 def _asks_for_help(command: Command, words: Sequence[str]) -> bool:
