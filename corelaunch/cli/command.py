@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 import posix
 
-from ..errors import UsageError
+from ..errors import CorelaunchError, KernelError, UsageError
 from ..records import Record
 from .options import Option, parse
 
 #: The operator's config file, and the word for none.
 CONFIG = "/etc/corelaunch/config.toml"
 NO_CONFIG = "/dev/null"
+
+INTERRUPTED = 128 + int(_signal.SIGINT)
 
 #: Environment variable: each call of a plugin is told on stderr, with its time. It chooses nothing that is run.
 TRACE_PLUGINS = b"CORELAUNCH_TRACE_PLUGINS"
@@ -125,6 +128,33 @@ class Call:
         from ..plugins.watchdog import Watchdog
 
         return Watchdog(self.log, self._command.failure, seconds)
+
+
+def report(log: Log, error: BaseException, failure: int) -> int:
+    """Say in one line what has ended a command; the exit code.
+
+    Args:
+        log: where it is said.
+        error: whatever was raised.
+        failure: exit code of the command when it fails.
+    """
+    if isinstance(error, CorelaunchError):
+        log.failure(str(error))
+        return failure
+    if isinstance(error, KeyboardInterrupt):
+        log.failure("interrupted")
+        return INTERRUPTED
+    if log.debug:
+        from traceback import format_exception
+
+        for line in "".join(format_exception(error)).splitlines():
+            log.write("debug", line)
+    if isinstance(error, OSError):
+        # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
+        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
+    else:
+        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
+    return failure
 
 
 def _runtime_class() -> Callable[..., Runtime]:

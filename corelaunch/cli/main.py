@@ -10,9 +10,9 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, KernelError, Unsupported, UsageError
+from ..errors import Unsupported, UsageError
 from ..log import Log
-from .command import CONFIG, Call
+from .command import CONFIG, Call, report
 from .options import FLAG, LIST, Option, parse
 
 TYPE_CHECKING = False
@@ -37,6 +37,7 @@ COMMANDS = {
     "update": "change the limits of a container",
     "events": "print what a container uses, and each time that it runs out of memory",
     "ps": "show the processes of a container",
+    "top": "show what containers use at the moment",
     "check": "see whether the networks of containers are as they were made",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",
@@ -75,7 +76,6 @@ NOT_SUPPORTED = {
 
 #: Exit code for a word that is no command; runc's.
 NO_SUCH_COMMAND = 3
-INTERRUPTED = 128 + int(_signal.SIGINT)
 
 
 def main(
@@ -121,21 +121,8 @@ def main(
         code = command.run(call) if trace is None else traced.run(command, call, trace)
         log.success()
         return code
-    except CorelaunchError as error:
-        log.failure(str(error))
-        return failure
-    except KeyboardInterrupt:
-        log.failure("interrupted")
-        return INTERRUPTED
-    except OSError as error:
-        # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
-        _log_traceback(log)
-        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
-        return failure
     except BaseException as error:  # noqa: BLE001 - the last line of defence
-        _log_traceback(log)
-        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
-        return failure
+        return report(log, error, failure)
 
 
 def entry() -> NoReturn:
@@ -222,11 +209,3 @@ def _inform(settings: Mapping[str, Any], rest: Sequence[str], program: str) -> i
         raise UsageError(f"No help topic for '{topic}'")
     write(help_text.of_command(program, command, COMMANDS[topic]))
     return 0
-
-
-def _log_traceback(log: Log) -> None:
-    if log.debug:
-        from traceback import format_exc
-
-        for line in format_exc().splitlines():
-            log.write("debug", line)

@@ -27,7 +27,7 @@ from .fake_runtime import FakeRuntime
 from .listing_schemas import fields, problems
 from .test_validate import bundle
 
-LISTINGS = ("check", "doctor", "events", "features", "gc", "list", "plan", "plugins", "ps", "validate")
+LISTINGS = ("check", "doctor", "events", "features", "gc", "list", "plan", "plugins", "ps", "top", "validate")
 
 FIGURES = {"avg10_percent": 1.5, "avg60_percent": 0.5, "avg300_percent": 0.1, "total_us": 77}
 PRESSURE = {"some": FIGURES, "full": FIGURES}
@@ -129,6 +129,8 @@ def test_a_listing_that_fails_prints_one_line_on_stderr_and_nothing_on_stdout(cl
         raise CorelaunchError("cannot do that", where="there")
 
     words = ["one"] if name in ("ps", "events", "check") else []
+    if name == "top":
+        words = ["--once"]
     if name == "validate":
         words = ["--bundle"]  # a bundle that cannot be read is a finding
     outcome = cli(name, "--json", *words, runtime=fails)  # type: ignore[arg-type]
