@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "updating",
     ),
     ("runtime",),
-    ("doctor", "features", "scaffold"),
+    ("doctor", "features", "scaffold", "usage"),
     ("cli",),
     ("isolated",),
     ("__main__",),
