@@ -43,6 +43,8 @@ class Outcome(Record):
     statistics: Statistics
     #: Whether it was killed because its time was over.
     timed_out: bool = False
+    #: Whether it was killed because whoever called for it has called it off.
+    stopped: bool = False
     stdout: bytes = b""
     stderr: bytes = b""
     #: Whether there was more on one of them than was kept.
@@ -51,7 +53,38 @@ class Outcome(Record):
     @property
     def oom_killed(self) -> bool:
         """Whether the kernel has killed a process of it because its memory was used up."""
-        return self.statistics.cgroup is not None and self.statistics.cgroup.oom_kills > 0
+        return self._of_cgroup("oom_kills") > 0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What all its processes have used; -1.0 if nobody has counted."""
+        used = self._of_cgroup("cpu_usage_ns")
+        return used / 1e9 if used >= 0 else -1.0
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most that it had at a time; -1 if nobody has counted (cgroup v2 before Linux 5.19)."""
+        return self._of_cgroup("memory_max_usage_bytes")
+
+    def json(self) -> dict[str, Any]:
+        """All of it as an object for JSON; of the statistics the properties here; bytes that are not UTF-8 replaced."""
+        return {
+            "status": self.status,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "oom_killed": self.oom_killed,
+            "timed_out": self.timed_out,
+            "stopped": self.stopped,
+            "truncated": self.truncated,
+            "stdout": self.stdout.decode(errors="replace"),
+            "stderr": self.stderr.decode(errors="replace"),
+        }
+
+    def _of_cgroup(self, name: str) -> int:
+        figures = self.statistics.cgroup
+        found: int = getattr(figures, name) if figures is not None else -1
+        return found
 
 
 def complete(
@@ -62,30 +95,33 @@ def complete(
     data: bytes,
     timeout: float | None,
     limit: int,
+    stop: int,
     **options: Any,
 ) -> Outcome:
     """Carry it out; see :meth:`corelaunch.runtime.Runtime.complete`."""
     if options.get("io") is not None:
-        return _live(runtime, runtime.create(container_id, bundle, **options), None, timeout)
+        return _live(runtime, runtime.create(container_id, bundle, **options), None, timeout, stop)
     with initialize_io(*root_ids(bundle)) as pipes:
         container = runtime.create(container_id, bundle, **{**options, "io": pipes.io})
         pipes.close_theirs()
-        return _live(runtime, container, _Exchange(pipes, data, limit), timeout)
+        return _live(runtime, container, _Exchange(pipes, data, limit), timeout, stop)
 
 
-def _live(runtime: Runtime, container: Container, exchange: _Exchange | None, timeout: float | None) -> Outcome:
+def _live(
+    runtime: Runtime, container: Container, exchange: _Exchange | None, timeout: float | None, stop: int
+) -> Outcome:
     """From created to deleted, whatever happens between them."""
     try:
         init = container.process
         began = time.monotonic()
         container.start()
-        timed_out = not _follow(init.pidfd, exchange, None if timeout is None else began + timeout)
-        if timed_out:
+        ended_by = _follow(init.pidfd, exchange, None if timeout is None else began + timeout, stop)
+        if ended_by != "itself":
             try:
                 container.signal(SIGKILL)
             except WrongStatus:
                 pass  # it ended by itself, just now
-            _follow(init.pidfd, exchange, None)
+            _follow(init.pidfd, exchange, None, -1)
         status = init.wait()
         seconds = time.monotonic() - began
         container.end_shared_pid_namespace()
@@ -99,26 +135,32 @@ def _live(runtime: Runtime, container: Container, exchange: _Exchange | None, ti
             runtime.log("warning", f"after a failed run: {second}")
         raise
     container.delete(force=True)
+    outcome = Outcome(status, seconds, statistics, ended_by == "timeout", ended_by == "stop")
     if exchange is None:
-        return Outcome(status, seconds, statistics, timed_out)
-    out, err = bytes(exchange.stdout), bytes(exchange.stderr)
-    return Outcome(status, seconds, statistics, timed_out, out, err, exchange.truncated)
+        return outcome
+    stdout, stderr = bytes(exchange.stdout), bytes(exchange.stderr)
+    heard: Outcome = outcome.replace(stdout=stdout, stderr=stderr, truncated=exchange.truncated)
+    return heard
 
 
-def _follow(pidfd: int, exchange: _Exchange | None, deadline: float | None) -> bool:
-    """Feed it and listen to it until its end (True) or the deadline (False)."""
+def _follow(pidfd: int, exchange: _Exchange | None, deadline: float | None, stop: int) -> str:
+    """Feed it and listen to it until it ends by "itself", its "timeout", or the "stop" of whoever called for it."""
     while True:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
+        if stop >= 0:
+            poller.register(stop, select.POLLIN)
         if exchange is not None:
             exchange.register(poller)
         left = _LONGEST_WAIT if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         ready = {fd for fd, _ in poller.poll(min(left, _LONGEST_WAIT))}
         if pidfd in ready:
-            return True
+            return "itself"
+        if stop in ready:
+            return "stop"
         # Asked even if there is something to read: who writes for ever does not live for ever.
         if deadline is not None and time.monotonic() >= deadline:
-            return False
+            return "timeout"
         if exchange is not None:
             exchange.go_on(ready)
 

@@ -198,9 +198,8 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
     if process.handle is not None:
         os.close(process.handle.pidfd)
     try:
-        with runtime.trace.step("undo"):
-            teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
-        teardown.run_poststop(book, runtime.log, runtime.trace)
+        teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
+        teardown.run_poststop(book, runtime.log)
         teardown.remove_directory(book.directory)
     except (CorelaunchError, OSError) as second:
         runtime.log("warning", f"after a failed create: {second}")

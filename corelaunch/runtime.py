@@ -227,6 +227,7 @@ class Runtime:
         data: bytes = b"",
         timeout: float | None = None,
         limit: int = 64 << 20,
+        stop: int = -1,
         **options: Any,
     ) -> Outcome:
         """Create, start, feed, listen, wait and delete, with a bound on each.
@@ -236,6 +237,8 @@ class Runtime:
             timeout: seconds from its start to the SIGKILL that ends all of it; None waits for ever.
             limit: bytes of its standard output, and of its standard error, that are kept; what comes beyond them is
                 read and dropped, so that it neither fills our memory nor stands still.
+            stop: a descriptor, of an eventfd for example, that many calls in many threads may share: as soon as, and as
+                long as, there is something to read, all of it is killed as if its time was over.
             options: those of :meth:`create`; with ``io`` nothing is fed and nothing is heard.
 
         Returns:
@@ -246,7 +249,7 @@ class Runtime:
         """
         from .completing import complete
 
-        return complete(self, container_id, bundle, data=data, timeout=timeout, limit=limit, **options)
+        return complete(self, container_id, bundle, data=data, timeout=timeout, limit=limit, stop=stop, **options)
 
     def load(self, container_id: str) -> Container:
         """Find a container by its id.

@@ -6,7 +6,6 @@ import _signal
 import os
 
 from ..errors import CorelaunchError
-from ..trace import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from ..notify import NotifySocket
     from ..process import Process
-    from ..trace import Trace
 
 #: Not passed on: they cannot be caught, concern our own children and pipes, or mean a fault of this very program.
 _KEPT = frozenset(
@@ -123,17 +121,11 @@ class OrphanReaping:
 
 
 def run_in_foreground(
-    process: Process,
-    start: Callable[[], None],
-    trace: Trace,
-    *,
-    subreaper: bool = False,
-    notify: NotifySocket | None = None,
+    process: Process, start: Callable[[], None], *, subreaper: bool = False, notify: NotifySocket | None = None
 ) -> int:
     """Start a created container's init and wait for it; its terminal has its size from the first moment on.
 
     Args:
-        trace: the time of the process is a step of its own there.
         subreaper: its orphans become our children, and are reaped (prctl(2), PR_SET_CHILD_SUBREAPER).
         notify: its notify socket; the service manager is told that we are the main process, as we stay.
 
@@ -146,21 +138,20 @@ def run_in_foreground(
 
         become_subreaper()
     with forwarding:
-        return _attend(forwarding, process, start, trace, OrphanReaping(process.pid if subreaper else 0), notify)
+        return _attend(forwarding, process, start, OrphanReaping(process.pid if subreaper else 0), notify)
 
 
-def execute_in_foreground(execute: Callable[[], Process], trace: Trace) -> int:
+def execute_in_foreground(execute: Callable[[], Process]) -> int:
     """Execute a process and wait for it; see :func:`run_in_foreground`."""
     forwarding = SignalForwarding()
     with forwarding:
-        return _attend(forwarding, execute(), None, trace, OrphanReaping(0))
+        return _attend(forwarding, execute(), None, OrphanReaping(0))
 
 
 def _attend(
     forwarding: SignalForwarding,
     process: Process,
     start: Callable[[], None] | None,
-    trace: Trace,
     reaping: OrphanReaping,
     notify: NotifySocket | None = None,
 ) -> int:
@@ -168,7 +159,7 @@ def _attend(
         forwarding.begin(process)
         if start is not None:
             start()
-        with trace.step(PROCESS), reaping:
+        with reaping:
             if notify is not None:
                 notify.forward(os.getpid(), process.pidfd, stay=True)
             return process.wait()
@@ -182,6 +173,6 @@ def _attend(
         copy_size(terminal, process.master_fd)
     if start is not None:
         start()
-    with trace.step(PROCESS), RawTerminal(0), reaping:
+    with RawTerminal(0), reaping:
         Proxy(process.master_fd, process.pidfd, notify=notify).run()
         return process.wait()

@@ -81,11 +81,15 @@ def environment_of_its_own(directory: Path) -> dict[str, str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A working directory with ``bundle``: a busybox container that says hello. What a failed block left goes."""
+    """A working directory with ``examples`` and ``bundle``: a busybox container that says hello.
+
+    What a failed block left goes.
+    """
     from corelaunch.testing import bundles
 
     rootfs = bundles.make_rootfs(tmp_path / "bundle" / "rootfs")
     bundles.make_bundle(tmp_path / "bundle", rootfs, bundles.config("sh", "-c", "echo hello from pid $$"))
+    (tmp_path / "examples").symlink_to(CHECKOUT / "examples")
     yield tmp_path
     command = [f"{os.path.dirname(sys.executable)}/corelaunch", "--root", str(tmp_path / "state"), "delete", "--force"]
     for left in os.listdir(tmp_path / "state") if (tmp_path / "state").is_dir() else ():

@@ -139,6 +139,16 @@ def test_a_paused_one_ends_when_its_time_is_over(runtime: Runtime, config: Any) 
     assert (outcome.status, outcome.timed_out) == (137, True)
 
 
+def test_what_is_called_off_ends_at_once_also_what_begins_later(runtime: Runtime, config: Any) -> None:
+    stop = os.eventfd(0, os.EFD_CLOEXEC)
+    threading.Timer(0.3, os.eventfd_write, (stop, 1)).start()
+    for name in ("running", "later"):
+        outcome = runtime.complete(name, config("sleep 1000"), timeout=SOON, stop=stop)
+        assert (outcome.status, outcome.stopped, outcome.timed_out) == (137, True, False)
+    os.close(stop)
+    assert runtime.root.ids() == []
+
+
 def test_with_streams_of_its_own_nothing_is_heard(runtime: Runtime, config: Any) -> None:
     with open(os.devnull, "r+b") as null:
         io = ProcessIO(null.fileno(), null.fileno(), null.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,14 +95,29 @@ def core() -> Source:
 
 @pytest.fixture(scope="session")
 def plugins() -> list[Source]:
-    """The packages of plugins/ and of examples/."""
+    """The packages of plugins/ and of examples/ that are plugins: corelaunch finds them by their entry points."""
+    found = _packages(is_plugin=True)
+    assert found, "no plugin was found: the tests that ask for them would prove nothing"
+    return found
+
+
+@pytest.fixture(scope="session")
+def runtimes() -> list[Source]:
+    """The packages of examples/ that use corelaunch, and are not used by it."""
+    found = _packages(is_plugin=False)
+    assert found, "no runtime was found: the tests that ask for them would prove nothing"
+    return found
+
+
+def _packages(*, is_plugin: bool) -> list[Source]:
     found = []
     for project in sorted([*CHECKOUT.glob("plugins/*/pyproject.toml"), *CHECKOUT.glob("examples/*/pyproject.toml")]):
+        if ("entry-points" in tomllib.loads(project.read_text())["project"]) is not is_plugin:
+            continue
         for package in sorted(project.parent.glob("*/__init__.py")):
             if package.parent.name != "tests":
                 found.append(Source(project.parent, package.parent.name))
         for module in sorted(project.parent.glob("*.py")):
             found.append(Source(project.parent, module.name))
             found[-1].modules = {module.stem: module}
-    assert found, "no plugin was found: the tests below would prove nothing"
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import graphlib
+import re
+from pathlib import Path
 from typing import Any
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "deprecation", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
-    ("config_edits", "default_config", "edits"),
-    ("api", "jsontext", "log", "plain_toml", "trace", "trace_file", "verb_trace", "terminal"),
+    ("config_edits", "default_config", "edits", "seccomp_profile"),
+    ("api", "jsontext", "log", "plain_toml", "trace", "terminal"),
     ("_native", "_seccomp", "_watchdog"),
     ("kernel",),
     ("spec", "plan", "state", "bootstrap", "plugins"),
@@ -49,7 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "updating",
     ),
     ("runtime",),
-    ("doctor", "features", "scaffold", "usage"),
+    ("doctor", "features", "scaffold"),
     ("cli",),
     ("isolated",),
     ("__main__",),
@@ -131,6 +133,18 @@ def test_a_plugin_imports_nothing_of_core_but_the_api(plugins: Any) -> None:
         for source in plugins
         for edge in source.imports()
         if is_ours(edge.target) and edge.target != "corelaunch.api" and not (is_testing(edge.target) and is_test(edge))
+    ]
+    assert wrong == []
+
+
+def test_a_runtime_imports_nothing_of_core_but_what_is_public(runtimes: Any, checkout: Path) -> None:
+    public = set(re.findall(r"`(corelaunch\.[a-z_]+)", (checkout / "docs/stability.md").read_text()))
+    assert "corelaunch.runtime" in public
+    wrong = [
+        edge
+        for source in runtimes
+        for edge in source.imports()
+        if is_ours(edge.target) and edge.target not in public and not (is_testing(edge.target) and is_test(edge))
     ]
     assert wrong == []
 

@@ -1,1 +1,0 @@
-"""OpenTelemetry spans for what corelaunch does with a container."""
