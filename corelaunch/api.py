@@ -712,6 +712,9 @@ class Moment(Record):
     process: Mapping[str, Any] = {}
     #: At "failed" the first error, in one line, else "".
     error: str = ""
+    #: At "stopped" how its init ended: its exit status, 128 + N if signal N ended it. -1: it was no child of this
+    #: process (``delete`` of what another ``create`` has made), or was killed by the delete.
+    exit_status: int = -1
 
 
 class DoctorCheck(Record):

@@ -198,8 +198,9 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
     if process.handle is not None:
         os.close(process.handle.pidfd)
     try:
-        teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
-        teardown.run_poststop(book, runtime.log)
+        with runtime.trace.step("undo"):
+            teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)
+        teardown.run_poststop(book, runtime.log, runtime.trace)
         teardown.remove_directory(book.directory)
     except (CorelaunchError, OSError) as second:
         runtime.log("warning", f"after a failed create: {second}")

@@ -44,7 +44,7 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
         book.record("status", status="deleting")
         with runtime.trace.step("undo"):
             teardown.undo(book, runtime.registry, runtime.log, skip_missing=force)
-        teardown.run_poststop(book, runtime.log)
+        teardown.run_poststop(book, runtime.log, runtime.trace)
         if book.ledger.begin.get("lifecycle") and not farewell.after(runtime, book):
             return
         teardown.remove_directory(book.directory)

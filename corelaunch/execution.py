@@ -16,7 +16,7 @@ from .kernel import procfs
 from .plan import setns_plan
 from .process import Process
 from .spec.process import check_process
-from .starting import EXECUTE_SECONDS
+from .starting import EXECUTE_SECONDS, EXECVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _launch(
             lifecycle.execute(launch, child, io, error_pipe)
         finally:
             os.close(error_pipe)
-        check_executed(read_to_end(errors, EXECUTE_SECONDS, child.excused), gated=False)
+        with launch.trace.step(EXECVE):
+            check_executed(read_to_end(errors, EXECUTE_SECONDS, child.excused), gated=False)
         if console_socket:
             send_console(console_socket, child.master_fd)
             os.close(child.master_fd)

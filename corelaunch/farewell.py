@@ -8,7 +8,7 @@ is installed again, ``gc`` tells it and removes the rest.
 from __future__ import annotations
 
 from . import teardown
-from .errors import CorelaunchError, PluginError
+from .errors import CorelaunchError, PluginError, WrongStatus
 from .moments import tell
 
 TYPE_CHECKING = False
@@ -41,7 +41,8 @@ def before(runtime: Runtime, container: Container, book: Book, *, force: bool) -
         except CorelaunchError as error:
             runtime.log("warning", str(error))
     present, _ = _present(runtime, book)
-    tell(runtime.registry, runtime.log, book.container_id, book.ledger, "stopped", plugins=present)
+    more = {"plugins": present, "exit_status": _exit_status(container)}
+    tell(runtime.registry, runtime.log, book.container_id, book.ledger, "stopped", **more)
     return True
 
 
@@ -54,6 +55,14 @@ def after(runtime: Runtime, book: Book) -> bool:
     if missing:
         book.record("owed", plugins=[list(plugin) for plugin, _ in missing])
     return not missing
+
+
+def _exit_status(container: Container) -> int:
+    """How its init ended, -1 if we have not waited for it."""
+    try:
+        return container.process.exit_status
+    except WrongStatus:
+        return -1
 
 
 def _present(

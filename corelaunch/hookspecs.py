@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .api import (
@@ -140,8 +140,11 @@ def corelaunch_adjust_plan(  # type: ignore[empty-body]
     """
 
 
-def corelaunch_moment(moment: Moment) -> None:
+def corelaunch_moment(moment: Moment, log: Callable[[str, str], None]) -> None:
     """A moment of a container's life has come.
+
+    ``log("warning", "what has to be said")`` writes to the runtime's log, in the plugin's name; the levels are debug,
+    info, warning and error.
 
     "hooks point": the init's processes and namespaces exist and its limits are set, no OCI hook has run. "failed": a
     create failed and was undone. "stopped": it is about to be deleted and its init is dead.

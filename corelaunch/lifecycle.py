@@ -107,12 +107,8 @@ class Launch:
                 error.plugin = error.plugin or backend.owner
                 raise
             except Exception as error:
-                raise PluginError(
-                    f"plugin {backend.owner} failed",
-                    where=method,
-                    why=f"{type(error).__name__}: {error}",
-                    plugin=backend.owner,
-                ) from error
+                what, why = f"plugin {backend.owner} failed", f"{type(error).__name__}: {error}"
+                raise PluginError(what, where=method, why=why, plugin=backend.owner) from error
 
     def context(self, backend: Placed) -> Any:
         """The context for one call of a backend."""
@@ -197,6 +193,7 @@ def _spawn(launch: Launch, process: ParentProcess, io: ProcessIO, role: str, cgr
     finally:
         if cgroup_fd >= 0:
             os.close(cgroup_fd)
+    launch.trace.follow(process.channel)
     # Recorded while it is blocked. Killed before this line, we leave a stage 0 that sees the end of our socket.
     launch.book.process(role, stage0)
     if process.excused():

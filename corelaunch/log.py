@@ -67,7 +67,8 @@ class Log:
         text = one_line(message)
         if self.debug:
             self._put(self._render(level, text))
-        elif level == "warning":
+        elif level == "warning" and text not in self._warnings:
+            # Once: a command that goes on for days (events, top) has the same to say each second.
             self._warnings.append(text)
 
     def failure(self, message: str) -> None:

@@ -26,6 +26,7 @@ def observe(
     step: str = "",
     process: Mapping[str, Any] | None = None,
     error: str = "",
+    exit_status: int = -1,
     plugins: Iterable[tuple[str, str]] | None = None,
 ) -> None:
     """Tell each plugin that the container was created with, in order.
@@ -49,6 +50,7 @@ def observe(
         dict(begin.get("annotations", {})),  # what the journal and the hooks have is not a plugin's to change
         process or {},
         error,
+        exit_status,
     )
     observe_all(registry, ledger.lifecycle if plugins is None else plugins, moment, up=name in VETOES)
 

@@ -65,6 +65,11 @@ class Process:
                 raise DeadlineExceeded("process still runs", where=str(self.pid), why=f"after {timeout:g} s")
         return self._status
 
+    @property
+    def exit_status(self) -> int:
+        """What :meth:`wait` has returned, -1 before it has."""
+        return -1 if self._status is None else self._status
+
     def signal(self, number: int) -> None:
         """Send it a signal.
 

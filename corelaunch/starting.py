@@ -9,6 +9,7 @@ from errno import ENXIO
 from .bootstrap.last_words import check_executed, read_to_end
 from .bootstrap.stdio import ERROR_FIFO, START_FIFO
 from .errors import ChildError, CorelaunchError, HookError, KernelError, WrongStatus
+from .trace import CHILD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: From the byte on the start FIFO to execve there is next to nothing to do but for the startContainer hooks.
 EXECUTE_SECONDS = 60.0
+#: The wait for that, in a trace.
+EXECVE = f"{CHILD}: execve"
 #: From its last words to its end there is less.
 END_SECONDS = 10.0
 
@@ -29,14 +32,15 @@ def start(runtime: Runtime, container: Container, book: Book, notify: NotifySock
     if notify is not None:
         notify.bind(container.directory)
     with runtime.trace.step("start gate"):
-        _open_gate(container, book)
+        _open_gate(runtime, container, book)
     observe(runtime, container, book, "started")
     hooks = book.ledger.begin.get("hooks", {}).get("poststart")
     if hooks:
-        _poststart(container, book, hooks)
+        with runtime.trace.step("hooks poststart"):
+            _poststart(container, book, hooks)
 
 
-def _open_gate(container: Container, book: Book) -> None:
+def _open_gate(runtime: Runtime, container: Container, book: Book) -> None:
     directory = container.directory
     # Both before the byte is written: the init may execute, and so close its ends, at once.
     errors = gate = -1
@@ -48,7 +52,8 @@ def _open_gate(container: Container, book: Book) -> None:
         os.write(gate, b"s")
         # Recorded after the byte: killed in between, the container runs and says "created", and delete undoes both.
         book.record("status", status="started")
-        hear(container, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
+        with runtime.trace.step(EXECVE):
+            hear(container, errors, EXECUTE_SECONDS + book.ledger.begin.get("start_hook_seconds", 0))
     except OSError as error:
         # ENXIO: nobody reads the FIFO, so the init is gone.
         why = ": its init does not wait for start" if error.errno == ENXIO else ""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .plugins.registry import Registry
     from .state.book import Book
     from .state.ledger import OurProcess
+    from .trace import Trace
 
     Log = Callable[[str, str], None]
 
@@ -225,7 +226,7 @@ def _kill_group(process: OurProcess) -> None:
             kill_process_handle(ProcessHandle(pid, procfs.start_time(pid)))
 
 
-def run_poststop(book: Book, log: Log) -> None:
+def run_poststop(book: Book, log: Log, trace: Trace) -> None:
     """Run the poststop hooks; each failure is a warning and the next one runs (runtime.md, lifecycle)."""
     hooks = book.ledger.begin.get("hooks", {}).get("poststop") or ()
     if not hooks:
@@ -243,7 +244,8 @@ def run_poststop(book: Book, log: Log) -> None:
         state["annotations"] = begin["annotations"]
     for hook in hooks:
         try:
-            run_hooks(book, "poststop", [hook], state, begin["bundle"])
+            with trace.step("hooks poststop"):
+                run_hooks(book, "poststop", [hook], state, begin["bundle"])
         except CorelaunchError as error:
             log("warning", str(error))
 

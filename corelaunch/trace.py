@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
-
-from . import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
 
 #: Steps that a trace keeps: a verb makes some thirty, and a process that launches for weeks must not grow.
 LIMIT = 1024
+
+#: The step in which corelaunch-init is waited for; behind a colon stands for what: a message, or its execve.
+CHILD = "wait for child"
+#: The step in which the container's own process runs, and a verb in the foreground has nothing to do but wait.
+PROCESS = "process"
 
 
 class Trace:
     """Collects steps. Costs two clock reads a step; nothing is written before :meth:`write`.
 
     Attributes:
+        origin: when it began, in nanoseconds of CLOCK_MONOTONIC.
         steps: (name, plugin or "", start and duration in nanoseconds of CLOCK_MONOTONIC), in order of ending; the
             oldest half is forgotten when there are LIMIT.
     """
@@ -34,20 +38,18 @@ class Trace:
         """A context manager that times its body."""
         return Step(self, name, plugin)
 
+    def follow(self, channel: Any) -> None:
+        """Time the waits for a child, too, whose ``bootstrap.channel.Channel`` this is; only a verb's trace does."""
+
     def write(self, path: str) -> None:
-        """Append one JSON object per step: step, plugin, start_us (after the origin), duration_us."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            for name, plugin, start, duration in self.steps:
-                entry = {
-                    "step": name,
-                    "plugin": plugin,
-                    "start_us": (start - self.origin) // 1000,
-                    "duration_us": duration // 1000,
-                }
-                os.write(fd, (jsontext.dumps(entry) + "\n").encode())
-        finally:
-            os.close(fd)
+        """Append one JSON object per step to a file; see ``corelaunch.trace_file``.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from .trace_file import append, lines_of
+
+        append(path, lines_of(self))
 
 
 class Step:

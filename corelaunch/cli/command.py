@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 import posix
 
-from ..errors import KernelError, UsageError
+from ..errors import CorelaunchError, KernelError, UsageError
 from ..records import Record
 from .options import Option, parse
 
 #: The operator's config file, and the word for none.
 CONFIG = "/etc/corelaunch/config.toml"
 NO_CONFIG = "/dev/null"
+
+INTERRUPTED = 128 + int(_signal.SIGINT)
 
 #: Environment variable: each call of a plugin is told on stderr, with its time. It chooses nothing that is run.
 TRACE_PLUGINS = b"CORELAUNCH_TRACE_PLUGINS"
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ..log import Log
     from ..plugins.guard import Guard
     from ..runtime import Runtime
+    from ..verb_trace import VerbTrace
 
 
 class Command(Record):
@@ -59,6 +63,7 @@ class Call:
         arguments: the command's arguments.
         log: where warnings and debug lines go.
         make_runtime: what makes the runtime; None is :class:`corelaunch.runtime.Runtime`.
+        trace: where the steps of the command go, None if it is not traced.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Call:
         settings: Mapping[str, Any],
         log: Log,
         make_runtime: Callable[..., Runtime] | None = None,
+        trace: VerbTrace | None = None,
     ) -> None:
         self.program = program
         self.settings = settings
@@ -79,7 +85,7 @@ class Call:
         _check_arity(command, len(self.arguments))
         self._make_runtime = make_runtime
         self._command = command
-        self._runtime: Runtime | None = None
+        self._trace = trace
 
     def runtime(self) -> Runtime:
         """The runtime that the global options ask for; imported here because ``spec`` and ``--help`` need none."""
@@ -96,8 +102,9 @@ class Call:
             from .config_file import with_config
 
             choice = with_config(path or CONFIG, choice)
-        self._runtime = make(settings["root"], log=self.log.write, watchdog=self._watchdog, **choice)
-        return self._runtime
+        if self._trace is not None:
+            choice["trace"] = self._trace
+        return make(settings["root"], log=self.log.write, watchdog=self._watchdog, **choice)
 
     def wants_json(self) -> bool:
         """Whether ``--json``, or ``--format json`` as with runc, is given to a command that has both.
@@ -113,26 +120,41 @@ class Call:
         return wanted == "json" or bool(self.options["json"])
 
     def _watchdog(self, seconds: float) -> Guard:
-        if posix.environ.get(TRACE_PLUGINS, b"0") not in (b"", b"0"):
+        tells = posix.environ.get(TRACE_PLUGINS, b"0") not in (b"", b"0")
+        if tells or self._trace is not None:
             from ..plugins.tracing import TracingWatchdog
 
-            return TracingWatchdog(self.log, self._command.failure, seconds)
+            return TracingWatchdog(self.log, self._command.failure, seconds, tells=tells, trace=self._trace)
         from ..plugins.watchdog import Watchdog
 
         return Watchdog(self.log, self._command.failure, seconds)
 
-    def write_trace(self) -> None:
-        """Write what ``--trace`` asked for, of a command that failed too.
 
-        Raises:
-            KernelError: the file cannot be written.
-        """
-        path = self.settings["trace"]
-        if path and self._runtime is not None:
-            try:
-                self._runtime.trace.write(path)
-            except OSError as error:
-                raise KernelError.of("cannot write the trace", error, where=path) from None
+def report(log: Log, error: BaseException, failure: int) -> int:
+    """Say in one line what has ended a command; the exit code.
+
+    Args:
+        log: where it is said.
+        error: whatever was raised.
+        failure: exit code of the command when it fails.
+    """
+    if isinstance(error, CorelaunchError):
+        log.failure(str(error))
+        return failure
+    if isinstance(error, KeyboardInterrupt):
+        log.failure("interrupted")
+        return INTERRUPTED
+    if log.debug:
+        from traceback import format_exception
+
+        for line in "".join(format_exception(error)).splitlines():
+            log.write("debug", line)
+    if isinstance(error, OSError):
+        # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
+        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
+    else:
+        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
+    return failure
 
 
 def _runtime_class() -> Callable[..., Runtime]:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 #: What the value of an option is, by the word that stands for it in the help text, or by the option's name.
 _FILES = ("path", "file")
 _DIRECTORIES = ("dir",)
-_CHOICES = {"format": "table json", "log-format": "text json", "rootless": "true false auto"}
+_CHOICES = {
+    "format": "table json",
+    "log-format": "text json",
+    "rootless": "true false auto",
+    "sort": "cpu memory pids io network oom age id",
+}
 
 _SIGNALS = "TERM KILL HUP INT QUIT USR1 USR2 STOP CONT WINCH"
 

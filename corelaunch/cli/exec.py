@@ -27,7 +27,8 @@ def run(call: Call) -> int:
     detached = options["detach"]
     check_console_socket(options["console-socket"], detached=detached)
     container_id, *words = call.arguments
-    container = call.runtime().load(container_id)
+    runtime = call.runtime()
+    container = runtime.load(container_id)
     if options["process"]:
         from ..spec.process import load_process
 
@@ -51,7 +52,7 @@ def run(call: Call) -> int:
         return 0
     if process.get("terminal"):
         _take_size_of_our_terminal(process)
-    return execute_in_foreground(lambda: container.exec(process, **keywords))
+    return execute_in_foreground(lambda: container.exec(process, **keywords), runtime.trace)
 
 
 def _take_size_of_our_terminal(process: dict[str, Any]) -> None:

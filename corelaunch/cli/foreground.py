@@ -6,6 +6,7 @@ import _signal
 import os
 
 from ..errors import CorelaunchError
+from ..trace import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..notify import NotifySocket
     from ..process import Process
+    from ..trace import Trace
 
 #: Not passed on: they cannot be caught, concern our own children and pipes, or mean a fault of this very program.
 _KEPT = frozenset(
@@ -121,11 +123,17 @@ class OrphanReaping:
 
 
 def run_in_foreground(
-    process: Process, start: Callable[[], None], *, subreaper: bool = False, notify: NotifySocket | None = None
+    process: Process,
+    start: Callable[[], None],
+    trace: Trace,
+    *,
+    subreaper: bool = False,
+    notify: NotifySocket | None = None,
 ) -> int:
     """Start a created container's init and wait for it; its terminal has its size from the first moment on.
 
     Args:
+        trace: the time of the process is a step of its own there.
         subreaper: its orphans become our children, and are reaped (prctl(2), PR_SET_CHILD_SUBREAPER).
         notify: its notify socket; the service manager is told that we are the main process, as we stay.
 
@@ -138,20 +146,21 @@ def run_in_foreground(
 
         become_subreaper()
     with forwarding:
-        return _attend(forwarding, process, start, OrphanReaping(process.pid if subreaper else 0), notify)
+        return _attend(forwarding, process, start, trace, OrphanReaping(process.pid if subreaper else 0), notify)
 
 
-def execute_in_foreground(execute: Callable[[], Process]) -> int:
+def execute_in_foreground(execute: Callable[[], Process], trace: Trace) -> int:
     """Execute a process and wait for it; see :func:`run_in_foreground`."""
     forwarding = SignalForwarding()
     with forwarding:
-        return _attend(forwarding, execute(), None, OrphanReaping(0))
+        return _attend(forwarding, execute(), None, trace, OrphanReaping(0))
 
 
 def _attend(
     forwarding: SignalForwarding,
     process: Process,
     start: Callable[[], None] | None,
+    trace: Trace,
     reaping: OrphanReaping,
     notify: NotifySocket | None = None,
 ) -> int:
@@ -159,7 +168,7 @@ def _attend(
         forwarding.begin(process)
         if start is not None:
             start()
-        with reaping:
+        with trace.step(PROCESS), reaping:
             if notify is not None:
                 notify.forward(os.getpid(), process.pidfd, stay=True)
             return process.wait()
@@ -173,6 +182,6 @@ def _attend(
         copy_size(terminal, process.master_fd)
     if start is not None:
         start()
-    with RawTerminal(0), reaping:
+    with trace.step(PROCESS), RawTerminal(0), reaping:
         Proxy(process.master_fd, process.pidfd, notify=notify).run()
         return process.wait()

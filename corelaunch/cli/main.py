@@ -10,9 +10,9 @@ import _signal
 import os
 import sys
 
-from ..errors import CorelaunchError, KernelError, Unsupported, UsageError
+from ..errors import Unsupported, UsageError
 from ..log import Log
-from .command import CONFIG, Call
+from .command import CONFIG, Call, report
 from .options import FLAG, LIST, Option, parse
 
 TYPE_CHECKING = False
@@ -37,6 +37,7 @@ COMMANDS = {
     "update": "change the limits of a container",
     "events": "print what a container uses, and each time that it runs out of memory",
     "ps": "show the processes of a container",
+    "top": "show what containers use at the moment",
     "check": "see whether the networks of containers are as they were made",
     "delete": "delete a container and all it holds",
     "spec": "write an example config.json",
@@ -44,6 +45,7 @@ COMMANDS = {
     "validate": "print everything that is wrong with a bundle's config.json",
     "doctor": "check this host and this installation, and say what to do",
     "features": "print what this runtime and its plugins can do",
+    "trace": "show what a verb did, and how long each step and plugin took",
     "plugin": "write the project of a new plugin",
     "plugins": "list the installed plugins, their features and their health",
     "gc": "undo what killed or crashed launches left behind",
@@ -74,7 +76,6 @@ NOT_SUPPORTED = {
 
 #: Exit code for a word that is no command; runc's.
 NO_SUCH_COMMAND = 3
-INTERRUPTED = 128 + int(_signal.SIGINT)
 
 
 def main(
@@ -97,6 +98,11 @@ def main(
         log = Log(settings["log"], settings["log-format"], debug=settings["debug"], program=program)
         if settings["version"] or settings["help"] or not rest or rest[0] in ("help", "h"):
             return _inform(settings, rest, program)
+        trace = None
+        if settings["trace"] and rest[0] != "trace":
+            from . import traced
+
+            trace = traced.begin(rest[0])
         command = load_command(rest[0])
         if command is None and rest[0] in NOT_SUPPORTED:
             raise Unsupported(f"{rest[0]} is not supported", why=NOT_SUPPORTED[rest[0]])
@@ -108,26 +114,15 @@ def main(
         if not command.raw and _asks_for_help(command, rest[1:]):
             return _inform(settings, ["help", rest[0]], program)
         _check_settings(settings)
-        call = Call(command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime)
+        call = Call(
+            command, rest[1:], program=program, settings=settings, log=log, make_runtime=make_runtime, trace=trace
+        )
         failure = command.failure
-        code = _run(command, call)
+        code = command.run(call) if trace is None else traced.run(command, call, trace)
         log.success()
         return code
-    except CorelaunchError as error:
-        log.failure(str(error))
-        return failure
-    except KeyboardInterrupt:
-        log.failure("interrupted")
-        return INTERRUPTED
-    except OSError as error:
-        # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
-        _log_traceback(log)
-        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
-        return failure
     except BaseException as error:  # noqa: BLE001 - the last line of defence
-        _log_traceback(log)
-        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
-        return failure
+        return report(log, error, failure)
 
 
 def entry() -> NoReturn:
@@ -179,13 +174,6 @@ def _command_of_a_plugin(verb: str, settings: dict[str, Any], log: Log, *more: A
     )
 
 
-def _run(command: Command, call: Call) -> int:
-    try:
-        return command.run(call)
-    finally:
-        call.write_trace()
-
-
 def _asks_for_help(command: Command, words: Sequence[str]) -> bool:
     for word in words:
         if word in ("--help", "-h", "-help", "--h"):
@@ -221,11 +209,3 @@ def _inform(settings: Mapping[str, Any], rest: Sequence[str], program: str) -> i
         raise UsageError(f"No help topic for '{topic}'")
     write(help_text.of_command(program, command, COMMANDS[topic]))
     return 0
-
-
-def _log_traceback(log: Log) -> None:
-    if log.debug:
-        from traceback import format_exc
-
-        for line in format_exc().splitlines():
-            log.write("debug", line)

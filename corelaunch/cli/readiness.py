@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..container import Container
     from ..process import Process
+    from ..trace import Trace
     from .command import Call
 
 
@@ -38,13 +39,13 @@ def start_and_tell(call: Call, container: Container) -> None:
         notify.forward(init.pid, init.pidfd)
 
 
-def attended(call: Call, *, subreaper: bool) -> Callable[[Process, Callable[..., None]], int]:
+def attended(call: Call, trace: Trace, *, subreaper: bool) -> Callable[[Process, Callable[..., None]], int]:
     """As ``foreground.run_in_foreground``, with a notify socket."""
     from .foreground import run_in_foreground
 
     notify = notify_socket(call)
 
     def attend(init: Process, start: Callable[..., None]) -> int:
-        return run_in_foreground(init, lambda: start(notify), subreaper=subreaper, notify=notify)
+        return run_in_foreground(init, lambda: start(notify), trace, subreaper=subreaper, notify=notify)
 
     return attend

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..process import Process
+    from ..trace import Trace
 
 
 def run(call: Call) -> int:
@@ -23,7 +24,7 @@ def run(call: Call) -> int:
     runtime = call.runtime()
     container_id, bundle = call.arguments[0], bundle_of(call)
     if not options["detach"]:
-        attend = _attendance(call)
+        attend = _attendance(call, runtime.trace)
         return runtime.run(container_id, bundle, attend=attend, keep=options["keep"], **keywords)
     container = runtime.create(container_id, bundle, **keywords)
     try:
@@ -39,14 +40,14 @@ def run(call: Call) -> int:
     return 0
 
 
-def _attendance(call: Call) -> Callable[[Process, Callable[..., None]], int]:
+def _attendance(call: Call, trace: Trace) -> Callable[[Process, Callable[..., None]], int]:
     """What stays with the container in the foreground."""
     subreaper = not call.options["no-subreaper"]
     if posix.environ.get(b"NOTIFY_SOCKET"):
         from .readiness import attended
 
-        return attended(call, subreaper=subreaper)
-    return lambda init, start: run_in_foreground(init, start, subreaper=subreaper)
+        return attended(call, trace, subreaper=subreaper)
+    return lambda init, start: run_in_foreground(init, start, trace, subreaper=subreaper)
 
 
 COMMAND = Command(

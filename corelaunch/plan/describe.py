@@ -1,4 +1,4 @@
-"""One line of human words per operation, for ``corelaunch plan`` and ``trace``. Never on the launch path."""
+"""One line of human words per operation, for ``corelaunch plan``. Never on the launch path."""
 
 from __future__ import annotations
 

@@ -98,6 +98,8 @@ def call_all(
     results: list[tuple[str, Any]] = []
     failures: list[CorelaunchError] = []
     for name, made_by in plugins:
+        if hook == "corelaunch_moment":
+            arguments["log"] = _log_of(registry, name)
         try:
             function = registry.lifecycle(name, made_by=made_by).get(hook)
             result = registry.guard(f"lifecycle plugin {name!r}", what, function, **arguments) if function else None
@@ -115,6 +117,10 @@ def call_all(
 def observe_all(registry: Registry, plugins: Iterable[tuple[str, str]], moment: Moment, *, up: bool) -> None:
     """Tell lifecycle plugins of a moment; see :func:`call_all`."""
     call_all(registry, plugins, "corelaunch_moment", f"moment {moment.name!r}", up=up, moment=moment)
+
+
+def _log_of(registry: Registry, name: str) -> Callable[[str, str], None]:
+    return lambda level, message: registry.guard.log(level, f"lifecycle plugin {name!r}: {message}")
 
 
 def _named(error: Exception, name: str, what: str) -> CorelaunchError:

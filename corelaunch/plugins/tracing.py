@@ -1,4 +1,4 @@
-"""Guards that also tell of each call into a plugin, with its time: ``CORELAUNCH_TRACE_PLUGINS=1``.
+"""Guards that also tell of each call into a plugin, with its time: ``CORELAUNCH_TRACE_PLUGINS=1`` and ``--trace``.
 
 Both ways of calling hooks, the direct one and pluggy's, and the methods of backends go through a guard, so nothing
 else needs to know. Imported only when it was asked for.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..log import Log
+    from ..verb_trace import VerbTrace
 
 
 class TracingGuard(Guard):
@@ -39,21 +40,47 @@ class TracingGuard(Guard):
 
 
 class TracingWatchdog(Watchdog):
-    """The command line's: it tells stderr, and never ``--log``, which podman reads as one JSON object."""
+    """The command line's.
 
-    def __init__(self, log: Log, exit_code: int, seconds: float = CALL_SECONDS) -> None:
+    Args:
+        log, exit_code, seconds: as of :class:`Watchdog`.
+        tells: it tells stderr, and never ``--log``, which podman reads as one JSON object.
+        trace: it makes each call a step of this trace.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        exit_code: int,
+        seconds: float = CALL_SECONDS,
+        *,
+        tells: bool = True,
+        trace: VerbTrace | None = None,
+    ) -> None:
         super().__init__(log, exit_code, seconds)
         self._program = log.program
+        self._tells = tells
+        self._trace = trace
 
     def __call__(self, owner: str, what: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Call ``function``; see :class:`Watchdog`."""
-        return super().__call__(owner, what, _timed(self._to_stderr, owner, what, function), *arguments, **keywords)
+        timed = _timed(self._to_stderr, owner, what, function) if self._tells else function
+        if self._trace is None:
+            return super().__call__(owner, what, timed, *arguments, **keywords)
+        with self._trace.step(what, _as_owner(owner)):
+            return super().__call__(owner, what, timed, *arguments, **keywords)
 
     def _to_stderr(self, line: str) -> None:
         try:
             os.write(2, f"{self._program}: trace: {line}\n".encode("utf-8", "replace"))
         except OSError:
             pass  # nobody reads it (a closed or full pipe): not a reason for a container to fail
+
+
+def _as_owner(label: str) -> str:
+    """A plugin as journals and steps name it: "cgroup_manager:cgroupfs" of "cgroup manager 'cgroupfs'"."""
+    words, quote, name = label.removesuffix("'").partition(" '")
+    return f"{words.removesuffix(' plugin').replace(' ', '_')}:{name}" if quote else label
 
 
 def _timed(tell: Callable[[str], None], owner: str, what: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from corelaunch.api import (
     AddMount,
     ConfigEdit,
     ConfigError,
+    DoctorCheck,
     MakeDirectory,
     Moment,
     PlanEdit,
+    PluginCommand,
     SetAnnotation,
     hookimpl,
 )
@@ -39,15 +41,27 @@ class ReferenceLifecycle:
         if moment.name == "executing" and moment.process.get("args") == ["forbidden"]:
             raise ConfigError("not allowed", where="process.args")
 
+    @hookimpl
+    def corelaunch_commands(self) -> Sequence[PluginCommand]:
+        return [PluginCommand("cl-reference", "end well", lambda words, runtime: 0)]
+
+    @hookimpl
+    def corelaunch_doctor(self) -> Sequence[DoctorCheck]:
+        return [DoctorCheck("reference", "ok", "it needs nothing")]
+
+    @hookimpl
+    def corelaunch_features(self) -> Mapping[str, str]:
+        return {"org.example.reference": "1"}
+
 
 class OnlooksLifecycle:
-    """Implements one hook and does nothing in it."""
+    """Implements one hook, and says in the runtime's log what it has seen."""
 
     corelaunch_api = 1
 
     @hookimpl
-    def corelaunch_moment(self, moment: Moment) -> None:
-        return
+    def corelaunch_moment(self, moment: Moment, log: Callable[[str, str], None]) -> None:
+        log("debug", f"{moment.container_id} is {moment.name}")
 
 
 class ChoosyLifecycle:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 import threading
-import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,14 +17,22 @@ from corelaunch.adjustment import Adjusted, adjust_config, adjust_plan, copied
 from corelaunch.api import Moment
 from corelaunch.hookspecs import MOMENTS, VETOES
 from corelaunch.plan.init_plan import init_plan
-from corelaunch.plugins.guard import Guard
+from corelaunch.plugins.guard import CALL_SECONDS, Guard
 from corelaunch.plugins.lifecycle_hooks import load_hooks, observe_all
 from corelaunch.spec.bundle import Bundle
+
+from .lifecycle_child import Changes, Child
+from .lifecycle_surroundings import descriptors
 
 NAME = "contract"
 
 #: The moments of a life that goes well, and what comes twice in one that is deleted with difficulties.
 LIFE = tuple(name for name in MOMENTS if name != "failed")
+
+
+def _log(level: str, message: str) -> None:
+    """The runtime's log; core knows no other levels."""
+    assert level in ("debug", "info", "warning", "error"), f"logged with the level {level!r}: {message}"
 
 
 class OnePlugin:
@@ -35,7 +42,7 @@ class OnePlugin:
 
     def __init__(self, plugin: Any) -> None:
         self._plugin = plugin
-        self.guard = Guard(lambda level, message: None)
+        self.guard = Guard(_log)
         self._hooks: Any = None
 
     def plugin(self, kind: str, name: str, *, made_by: str = "") -> Any:
@@ -60,14 +67,16 @@ class Stage:
         plugin: the one under test.
         config: a config.json that it accepts.
         hooks: its hooks by name.
+        child: where it may misbehave.
     """
 
-    def __init__(self, plugin: Any, config: Mapping[str, Any], directory: Path) -> None:
+    def __init__(self, plugin: Any, config: Mapping[str, Any], directory: Path, seconds: float = CALL_SECONDS) -> None:
         self.plugin = plugin
         (directory / "rootfs").mkdir()
         self.config = {**copied(config), "root": {"path": "rootfs", "readonly": True}}
         self.directory = str(directory)
         self.registry: Any = OnePlugin(plugin)
+        self.child = Child(seconds)
 
     @property
     def hooks(self) -> Mapping[str, Callable[..., Any]]:
@@ -75,33 +84,99 @@ class Stage:
         found: Mapping[str, Callable[..., Any]] = self.registry.lifecycle(NAME)
         return found
 
+    @property
+    def identity(self) -> Any:
+        """What two stages with the same plugin have in common: the module, or the class of the object."""
+        return self.plugin if isinstance(self.plugin, (ModuleType, type)) else type(self.plugin)
+
+    @property
+    def files(self) -> set[str]:
+        """The source files of its hooks."""
+        functions = [getattr(self.plugin, name, None) for name in dir(self.plugin) if name.startswith("corelaunch_")]
+        codes = [getattr(function, "__code__", None) for function in functions]
+        return {code.co_filename for code in codes if code is not None}
+
     def need(self, hook: str) -> None:
         """Skip unless the plugin implements a hook."""
         if hook not in self.hooks:
             pytest.skip(f"hook {hook} not claimed")
 
+    def apart(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` returns in a process of its own; its exception is the failure."""
+        told = self.child.run(work)
+        assert not told.lost, told.lost
+        assert not told.error, told.error
+        return told.answer
+
+    def trial(self) -> str:
+        """Live once, in a process of its own; what would end or hang the process of the tests, "" if nothing does."""
+
+        def work() -> list[str]:
+            before = descriptors()
+            with suppress(BaseException):  # other promises are about that
+                self.live_and_fail()
+            after = descriptors()
+            return [path for fd, path in before.items() if after.get(fd) != path]
+
+        told = self.child.run(work)
+        closed = f"it closed descriptors that are not its own: {told.answer}" if told.answer else ""
+        return told.lost or closed
+
+    def changes_of(self, work: Callable[[], Any]) -> list[str]:
+        """What of the file system ``work`` changes, in a process of its own."""
+
+        def watched() -> list[str]:
+            changes = Changes()
+            work()
+            changes.active = False
+            return changes.changed
+
+        found: list[str] = self.apart(watched)
+        return found
+
+    def bundle_files(self) -> list[str]:
+        """Everything in the bundle."""
+        return sorted(str(path) for path in Path(self.directory).rglob("*"))
+
     def adjusted(self, config: Mapping[str, Any] | None = None, container_id: str = "cl-life-0") -> Adjusted:
         """The config as core would launch it."""
+        self.child.calls("corelaunch_adjust_config")
         bundle = Bundle(self.directory, self.config if config is None else config)
         return adjust_config(self.registry, [(NAME, "")], container_id, bundle)
 
+    def edits(self, container_id: str = "cl-life-0") -> list[dict[str, Any]]:
+        """The plugin's edits of the config, as the journal gives them back."""
+        found = [one.json() for one in self.adjusted(container_id=container_id).edits]
+        edits: list[dict[str, Any]] = json.loads(json.dumps(found))
+        return edits
+
+    def plan(self) -> tuple[Mapping[str, Any], Any]:
+        """The config as it was adjusted, and its plan."""
+        config = self.adjusted().config
+        return config, init_plan(config, f"{self.directory}/rootfs", cgroup_paths={}, terminal=False)
+
     def planned(self) -> list[dict[str, Any]]:
         """The plugin's edits of a plan."""
-        config = self.adjusted().config
-        plan = init_plan(config, f"{self.directory}/rootfs", cgroup_paths={}, terminal=False)
+        config, plan = self.plan()
+        self.child.calls("corelaunch_adjust_plan")
         _, edits = adjust_plan(self.registry, [(NAME, "")], "cl-life-0", self.directory, config, plan)
         return [one.json() for one in edits]
 
-    def tell(self, name: str, container_id: str = "cl-life-0", **more: Any) -> None:
-        """Tell the plugin of a moment, as core does."""
+    def moment(self, name: str, container_id: str = "cl-life-0") -> Moment:
+        """A moment as core would tell of it, with copies of all that could be changed."""
         process = {"args": ["true"], "cwd": "/"} if name in ("executing", "executed") else {}
         step = {"creating": "", "hooks point": "hooks point", "failed": "spawn"}.get(name, "end of sync")
         pid = 0 if name in ("creating", "stopped", "deleted", "failed") else os.getpid()
         error = "cannot start" if name == "failed" else ""
         status = MOMENTS.get(name, "running")
-        annotations = self.config.get("annotations") or {}
-        moment = Moment(name, container_id, self.directory, step, status, pid, annotations, process, error)
-        observe_all(self.registry, [(NAME, "")], moment.replace(**more), up=name in VETOES)
+        annotations = copied(self.config.get("annotations") or {})
+        return Moment(name, container_id, self.directory, step, status, pid, annotations, process, error)
+
+    def tell(self, name: str, container_id: str = "cl-life-0", **more: Any) -> None:
+        """Tell the plugin of a moment, as core does."""
+        self.child.calls(f"corelaunch_moment at {name!r}")
+        moment = self.moment(name, container_id).replace(**more)
+        observe_all(self.registry, [(NAME, "")], moment, up=name in VETOES)
 
     def live(self, container_id: str = "cl-life-0") -> None:
         """A whole life, from the edits to "deleted"."""
@@ -110,49 +185,23 @@ class Stage:
             for name in LIFE:
                 self.tell(name, container_id)
 
-
-def surroundings() -> dict[str, Any]:
-    """What of a process belongs to whoever uses the API, and no plugin may change."""
-    umask = os.umask(0)
-    os.umask(umask)
-    handlers = {number: signal.getsignal(number) for number in sorted(signal.valid_signals())}
-    return {
-        "working directory": os.getcwd(),
-        "umask": oct(umask),
-        "environment": dict(os.environ),
-        "signal handlers": handlers,
-        "signal mask": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-        "import path": list(sys.path),
-    }
+    def live_and_fail(self) -> None:
+        """A whole life, and one that ends before it has begun."""
+        if "corelaunch_adjust_plan" in self.hooks:
+            self.planned()
+        self.live()
+        if "corelaunch_moment" in self.hooks:
+            self.tell("creating")
+            self.tell("failed")
 
 
-def children() -> set[str]:
-    """Pids of this process's children, threads' included."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        found |= set((task / "children").read_text().split())
-    return found
-
-
-def in_later_process(work: Callable[[], None]) -> str:
-    """Do ``work`` in a forked process, which stands for a later command; "" or its exception as text."""
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the child takes no lock of a thread
-        pid = os.fork()
+def an_ended_process() -> int:
+    """The pid of a process that has ended and was waited for."""
+    pid = os.fork()
     if pid == 0:
-        text = ""
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 -- the test that asked reads it
-            text = f"{type(error).__name__}: {error}"
-        os.write(write, json.dumps(text)[:4000].encode())
-        os._exit(0)  # not sys.exit: the test runner's own clean-up must not run twice
-    os.close(write)
-    with open(read, "rb") as result:
-        said = str(json.loads(result.read() or b'"it died"'))
+        os._exit(0)
     os.waitpid(pid, 0)
-    return said
+    return pid
 
 
 def at_once(*works: Callable[[], None]) -> list[BaseException]:

@@ -109,7 +109,7 @@ def adjusts_plan(registry: Registry) -> None:
 def vetoes(registry: Registry) -> None:
     def tell(name: str, bundle: str) -> None:
         moment = api.Moment(name, "demo", bundle, "", "creating")
-        call(registry, "corelaunch_moment", moment=moment)
+        call(registry, "corelaunch_moment", moment=moment, log=print)
 
     tell("creating", "/var/lib/bundles/one")
     tell("deleted", "/tmp")

@@ -25,6 +25,7 @@ class Window:
             words, stdin=self.slave, stdout=self.slave, stderr=self.slave, preexec_fn=self._lead, env=env
         )
         self.text = ""
+        self._is_open = True
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def _lead(self) -> None:
@@ -37,12 +38,12 @@ class Window:
     def expect(self, pattern: str, seconds: float = 15) -> str:
         """Read until ``pattern`` has appeared after what was expected before; the match's text."""
         end = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.text)):
-            assert time.monotonic() < end, f"{pattern!r} did not appear: {self.text!r}"
+        while not (found := re.search(pattern, self.text, re.DOTALL)):
+            assert time.monotonic() < end, f"{pattern!r} did not appear: {self.text[-2000:]!r}"
             if select.select([self.master], [], [], 0.1)[0]:
                 self.text += self._decoder.decode(os.read(self.master, 65536))
             elif self.process.poll() is not None:
-                raise AssertionError(f"ended without {pattern!r}: {self.text!r}")
+                raise AssertionError(f"ended without {pattern!r}: {self.text[-2000:]!r}")
         self.text = self.text[found.end() :]
         return found.group()
 
@@ -50,7 +51,7 @@ class Window:
         """Everything that the command writes until it ends and closes its terminal, after what was expected."""
         end = time.monotonic() + seconds
         while self.process.poll() is None or select.select([self.master], [], [], 0)[0]:
-            assert time.monotonic() < end, f"it does not end: {self.text!r}"
+            assert time.monotonic() < end, f"it does not end: {self.text[-2000:]!r}"
             if select.select([self.master], [], [], 0.02)[0]:
                 self.text += self._decoder.decode(os.read(self.master, 65536))
         text, self.text = self.text, ""
@@ -64,9 +65,15 @@ class Window:
         code = self.process.wait(timeout=15)
         return code
 
+    def hang_up(self) -> None:
+        """Close the window; the command's terminal is gone then."""
+        os.close(self.slave)
+        os.close(self.master)
+        self._is_open = False
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
+        if self._is_open:
+            self.hang_up()

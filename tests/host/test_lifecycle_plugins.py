@@ -117,6 +117,24 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
     assert [moment.process["args"] for moment in watch.seen if moment.process] == [["/bin/true"]] * 2
 
 
+def test_a_plugin_is_told_how_the_init_ended_where_that_is_known(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    assert runtime.run("cl-life-exit", str(bundle("sh", "-c", "exit 7"))) == 7
+    container = runtime.create("cl-life-exit", str(bundle("sleep", "60")))
+    container.start()
+    container.signal(9)
+    container.wait(10)
+    container.delete()
+    container = runtime.create("cl-life-exit", str(bundle("sh", "-c", "exit 7")))
+    container.start()
+    container.wait(10)
+    Runtime(str(runtime.root.path)).load("cl-life-exit").delete()
+    runtime.create("cl-life-exit", str(bundle("sleep", "60"))).delete(force=True)
+    ends = [moment.exit_status for moment in watch.seen if moment.name == "stopped"]
+    assert ends == [7, 137, -1, -1]
+    assert {moment.exit_status for moment in watch.seen if moment.name != "stopped"} == {-1}
+
+
 @pytest.mark.parametrize("veto", VETOES)
 def test_a_veto_stops_what_was_begun_and_undoes_it(watched: tuple[Runtime, Any], bundle: Bundle, veto: str) -> None:
     runtime, watch = watched

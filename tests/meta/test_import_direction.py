@@ -11,7 +11,7 @@ from typing import Any
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "deprecation", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
     ("config_edits", "default_config", "edits", "seccomp_profile"),
-    ("api", "jsontext", "log", "plain_toml", "trace", "terminal"),
+    ("api", "jsontext", "log", "plain_toml", "trace", "trace_file", "verb_trace", "terminal"),
     ("_native", "_seccomp", "_watchdog"),
     ("kernel",),
     ("spec", "plan", "state", "bootstrap", "plugins"),
@@ -51,7 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "updating",
     ),
     ("runtime",),
-    ("doctor", "features", "scaffold"),
+    ("doctor", "features", "scaffold", "usage"),
     ("cli",),
     ("isolated",),
     ("__main__",),

@@ -92,6 +92,7 @@ class FakeRuntime:
 
     def __call__(self, root: str, **settings: Any) -> FakeRuntime:
         self.made_with = {"root": root, **settings}
+        self.trace = settings.get("trace") or self.trace
         return self
 
     def note(self, name: str, *arguments: Any, **keywords: Any) -> None:

@@ -104,7 +104,21 @@ def test_trace_is_written_also_when_the_command_fails(cli: Cli, tmp_path: Path) 
                 super().note(name, *arguments, **keywords)
 
     assert cli("--trace", str(trace), "create", "one", runtime=Traced(failure=ConfigError("no"))).code == 1
-    assert json.loads(trace.read_text())["step"] == "prepare"
+    verb, prepare = map(json.loads, trace.read_text().splitlines())
+    assert (verb["step"], verb["id"], verb["exit_code"], verb["error"]) == ("create", "one", 1, "no")
+    assert (prepare["step"], prepare["verb"], prepare["failed"]) == ("prepare", "create", "ConfigError")
+
+
+def test_a_trace_that_cannot_be_written_does_not_hide_why_the_command_failed(cli: Cli) -> None:
+    outcome = cli("--trace", "/dev/full", "create", "one", runtime=FakeRuntime(failure=ConfigError("no such bundle")))
+    assert outcome.code == 1
+    assert outcome.err == "cannot write the trace: /dev/full: no space left on device\ncorelaunch: no such bundle\n"
+
+
+def test_a_trace_of_a_command_that_succeeded_must_be_written(cli: Cli) -> None:
+    outcome = cli("--trace", "/dev/full", "create", "one")
+    assert outcome.code == 1
+    assert outcome.err == "corelaunch: cannot write the trace: /dev/full: no space left on device\n"
 
 
 # -- warnings ------------------------------------------------------------------------------------------------

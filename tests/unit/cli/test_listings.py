@@ -15,19 +15,21 @@ from corelaunch.checking import Finding
 from corelaunch.cli import check, validate
 from corelaunch.cli.main import COMMANDS, load_command
 from corelaunch.cli.stats_json import data_of
+from corelaunch.cli.trace import _as_json
 from corelaunch.doctor import Check
 from corelaunch.errors import CorelaunchError
 from corelaunch.features import features
 from corelaunch.plugins.inspection import Found
 from corelaunch.plugins.registry import Registry
 from corelaunch.statistics import Statistics
+from corelaunch.trace_file import TracedStep, TracedVerb
 
 from .conftest import Cli
 from .fake_runtime import FakeRuntime
 from .listing_schemas import fields, problems
 from .test_validate import bundle
 
-LISTINGS = ("check", "doctor", "events", "features", "gc", "list", "plan", "plugins", "ps", "validate")
+LISTINGS = ("check", "doctor", "events", "features", "gc", "list", "plan", "plugins", "ps", "top", "trace", "validate")
 
 FIGURES = {"avg10_percent": 1.5, "avg60_percent": 0.5, "avg300_percent": 0.1, "total_us": 77}
 PRESSURE = {"some": FIGURES, "full": FIGURES}
@@ -77,6 +79,15 @@ def watched(cli: Cli, _: Path) -> list[Any]:
     return [*map(json.loads, lines), {"type": "stats", "id": "one", "data": data_of(full)}]
 
 
+def traced(cli: Cli, directory: Path) -> list[Any]:
+    path = directory / "trace"
+    step = {"step": "prepare", "plugin": "", "start_us": 5, "duration_us": 7}
+    path.write_text(json.dumps(step) + "\n")
+    step = TracedStep("destroy", "cgroup_manager:cgroupfs", 20, 30)
+    verb = TracedVerb("delete", "one", 7, "2026-01-02T03:04:05Z", [step], 100, 1, 0, cpu_us=9, before_us=1, after_us=2)
+    return [json.loads(cli("trace", "--read", str(path), "--json").out), [_as_json(verb)]]
+
+
 OUTPUTS: dict[str, Callable[[Cli, Path], list[Any]]] = {
     "list": listed,
     "ps": lambda cli, _: [json.loads(cli("ps", "--json", "one", runtime=FakeRuntime("one")).out)],
@@ -89,6 +100,7 @@ OUTPUTS: dict[str, Callable[[Cli, Path], list[Any]]] = {
     "validate": validated,
     "features": lambda cli, _: [features(Registry([]))],
     "events": watched,
+    "trace": traced,
 }
 
 
@@ -129,6 +141,10 @@ def test_a_listing_that_fails_prints_one_line_on_stderr_and_nothing_on_stdout(cl
         raise CorelaunchError("cannot do that", where="there")
 
     words = ["one"] if name in ("ps", "events", "check") else []
+    if name == "top":
+        words = ["--once"]
+    if name == "trace":
+        words = ["--read", "/nonexistent"]
     if name == "validate":
         words = ["--bundle"]  # a bundle that cannot be read is a finding
     outcome = cli(name, "--json", *words, runtime=fails)  # type: ignore[arg-type]

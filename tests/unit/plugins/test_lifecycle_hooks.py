@@ -182,6 +182,16 @@ def test_an_overrun_is_reported_when_the_call_returns(install: Install, pluggy: 
     assert lines == [("warning", "lifecycle plugin 'slow': moment 'creating': took longer than 0.01 s")]
 
 
+def test_what_a_plugin_logs_at_a_moment_comes_in_its_name(install: Install, pluggy: bool) -> None:
+    lines: list[tuple[str, str]] = []
+    guard = Guard(lambda level, text: lines.append((level, text)))
+    code = HEAD + "@hookimpl\ndef corelaunch_moment(log, moment): log('warning', moment.name)"
+    install("first", code, kind="lifecycle")
+    registry = Registry([str(install("second", code, kind="lifecycle"))], guard=guard, pluggy=pluggy)
+    observe_all(registry, BOTH, MOMENT, up=True)
+    assert lines == [("warning", f"lifecycle plugin {name!r}: creating") for name in ("first", "second")]
+
+
 def test_the_catalogue_is_whole() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("corelaunch_")}
     assert hooks == {*hookspecs.FACTORIES.values(), *hookspecs.LIFECYCLE}

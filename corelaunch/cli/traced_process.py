@@ -1,0 +1,123 @@
+"""A verb in a process of its own, traced from outside: what it does from its execve to its end, and what it used.
+
+It is started by the interpreter, and the file, that we were started by. Its streams are ours. A signal that somebody
+sends us goes to it; one that the terminal sends, it has got from there.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import posix
+import time
+
+from ..errors import KernelError
+from ..records import Record
+from .foreground import forwardable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, NoReturn
+
+#: si_code of a signal that the kernel made: of a terminal, which tells every process of its foreground (sigaction(2)).
+_SI_KERNEL = 0x80
+#: What an interpreter ignores, and its children would then ignore from birth (signal(7)).
+_IGNORED = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_LISTEN_PID = b"LISTEN_PID"
+
+
+class Ended(Record):
+    """How it ended.
+
+    Attributes:
+        code: its exit code, 128 + N if signal N ended it.
+        start_us, end_us: its execve, and when it was reaped, by CLOCK_MONOTONIC.
+        cpu_us: CPU time of it and of what it waited for.
+        trace: what it wrote to the file that it was given.
+    """
+
+    code: int
+    start_us: int
+    end_us: int
+    cpu_us: int
+    trace: bytes
+
+
+#: Stands in a command line for the path of the file that the trace is to be written to.
+TRACE = "{trace}"
+
+
+def run(program: str, command: Sequence[str]) -> Ended:
+    """Run a command line and wait for it.
+
+    Args:
+        program: path of what is executed.
+        command: its words, the first is its own name; :data:`TRACE` among them is replaced.
+
+    Raises:
+        KernelError: it cannot be run.
+    """
+    # A file without a name, that it reaches through us: nothing is left, whoever is killed when.
+    file = os.memfd_create("corelaunch-trace", os.MFD_CLOEXEC)
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    try:
+        path = f"/proc/{os.getpid()}/fd/{file}"
+        command = [path if word == TRACE else word for word in command]
+        watched = {_signal.SIGCHLD, *forwardable()}
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, watched)
+        pid = os.fork()
+        if pid == 0:
+            _execute(program, command, mask, theirs)
+        os.close(theirs)
+        theirs = -1
+        status, usage = _attend(pid, watched)
+        end = time.monotonic_ns()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        start, number = _told(ours)
+        if number:
+            raise KernelError.of("cannot run the verb", OSError(number, ""), where=program)
+        trace = os.pread(file, os.fstat(file).st_size, 0)
+    finally:
+        for fd in (file, ours, theirs):
+            if fd >= 0:
+                os.close(fd)
+    code = os.waitstatus_to_exitcode(status)
+    cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
+    return Ended(code if code >= 0 else 128 - code, start // 1000, end // 1000, cpu, trace)
+
+
+def _execute(program: str, command: list[str], mask: set[int], told: int) -> NoReturn:
+    """In the new process: become the command; ``told`` gets the time of it, and the error number if it fails."""
+    try:
+        for number in _IGNORED:
+            _signal.signal(number, _signal.SIG_DFL)
+        environment = dict(posix.environ)
+        if environment.get(_LISTEN_PID) == b"%d" % os.getppid():
+            # The sockets were for the verb, whose place we have taken (sd_listen_fds(3)).
+            environment[_LISTEN_PID] = b"%d" % os.getpid()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        os.write(told, time.monotonic_ns().to_bytes(8, "little"))
+        os.execve(program, command, environment)
+    except OSError as error:
+        os.write(told, (error.errno or 0).to_bytes(8, "little"))
+    finally:
+        os._exit(127)
+
+
+def _told(fd: int) -> tuple[int, int]:
+    """What the new process said: when it executed the command, and the error number if it could not."""
+    said = os.read(fd, 16)
+    return int.from_bytes(said[:8], "little"), int.from_bytes(said[8:], "little")
+
+
+def _attend(pid: int, watched: Iterable[int]) -> tuple[int, Any]:
+    """Pass signals on until it ends; its wait status and what it used."""
+    while True:
+        signal = _signal.sigwaitinfo(watched)
+        if signal.si_signo == _signal.SIGCHLD:
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                return status, usage
+        elif signal.si_code != _SI_KERNEL:
+            os.kill(pid, signal.si_signo)

@@ -1,0 +1,1 @@
+"""OpenTelemetry spans for what corelaunch does with a container."""
