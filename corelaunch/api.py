@@ -83,6 +83,7 @@ __all__ = [
     "Effect",
     "KernelError",
     "LaunchContext",
+    "LaunchStep",
     "MakeDirectory",
     "MakeFile",
     "MakeSymlink",
@@ -694,6 +695,17 @@ class NetworkStrategy(Backend):
         raise NotImplementedError
 
 
+class LaunchStep(Record):
+    """A step of a launch or exec, or a plugin's part in one, that has ended; times are of CLOCK_MONOTONIC."""
+
+    #: "spawn", "cgroup create" …; of a plugin its method, or what it calls its own part of the work.
+    name: str
+    #: Kind and name of a backend ("cgroup_manager:cgroupfs"), "" for core.
+    plugin: str = ""
+    start_ns: int = 0
+    duration_ns: int = 0
+
+
 class Moment(Record):
     """A moment of a container's life, as lifecycle plugins see it."""
 
@@ -715,6 +727,9 @@ class Moment(Record):
     #: At "stopped" how its init ended: its exit status, 128 + N if signal N ended it. -1: it was no child of this
     #: process (``delete`` of what another ``create`` has made), or was killed by the delete.
     exit_status: int = -1
+    #: At "created", "executed" and "failed" the steps that have led there, in order of their beginning; one that
+    #: another contains comes after it.
+    steps: Sequence[LaunchStep] = ()
 
 
 class DoctorCheck(Record):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .preparation import Prepared
     from .runtime import Runtime
+    from .trace import Trace
 
 
 def create(
@@ -61,7 +62,7 @@ def create(
         prepared.config,
         prepared.bundle,
         runtime.log,
-        runtime.trace,
+        _own_trace(runtime) if prepared.lifecycle else runtime.trace,
         runtime.guard.seconds,
     )
     process = InitProcess(prepared.plan, runtime.log, netlink=bool(prepared.backends.networks))
@@ -210,7 +211,7 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
         if launch.observe is not None:
             from .moments import tell
 
-            first = {"step": launch.reached, "error": str(error)}
+            first = {"step": launch.reached, "error": str(error), "steps": launch.trace.told()}
             tell(runtime.registry, runtime.log, book.container_id, book.ledger, "failed", **first)
         book.close()
 
@@ -219,7 +220,16 @@ def _observe(launch: lifecycle.Launch, runtime: Runtime, name: str, pid: int) ->
     """Tell the lifecycle plugins of a moment; they may veto."""
     from .moments import observe
 
-    observe(runtime.registry, launch.book.container_id, launch.book.ledger, name, pid, step=launch.reached)
+    steps = launch.trace.told() if name == "created" else ()
+    container_id, ledger = launch.book.container_id, launch.book.ledger
+    observe(runtime.registry, container_id, ledger, name, pid, step=launch.reached, steps=steps)
+
+
+def _own_trace(runtime: Runtime) -> Trace:
+    """A trace of this launch alone, for its lifecycle plugins."""
+    from .trace_part import TracePart
+
+    return TracePart(runtime.trace)
 
 
 def _now() -> str:

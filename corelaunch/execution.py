@@ -77,9 +77,12 @@ def execute(
         chroot=not namespaces & procfs.CLONE_NEWNS,
     )
     backends = _recalled(runtime, container.ledger)
-    observed = bool(container.ledger.begin.get("lifecycle"))
+    observed, trace = bool(container.ledger.begin.get("lifecycle")), runtime.trace
     if observed:
         from .moments import observe, tell
+        from .trace_part import TracePart
+
+        trace = TracePart(runtime.trace)
 
         observe(runtime.registry, container.id, container.ledger, "executing", target.pid, process=process)
     if cgroup:
@@ -91,14 +94,14 @@ def execute(
     book = container.open_book(exclusive=False)
     try:
         seconds = runtime.guard.seconds
-        launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, runtime.trace, seconds)
+        launch = lifecycle.Launch(book, backends, config, container.bundle, runtime.log, trace, seconds)
         runtime.guard.child = child.newest_pidfd
         executed = _launch(launch, child, io, pid_file, console_socket, pidfd_socket)
     finally:
         runtime.guard.child = None
         book.close()
     if observed:
-        more = {"pid": executed.pid, "process": process}
+        more = {"pid": executed.pid, "process": process, "steps": trace.told()}
         tell(runtime.registry, runtime.log, container.id, container.ledger, "executed", **more)
     return executed
 

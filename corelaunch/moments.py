@@ -9,9 +9,10 @@ from .plugins.lifecycle_hooks import observe_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
+    from .api import LaunchStep
     from .plugins.registry import Registry
     from .state.ledger import Ledger
 
@@ -27,6 +28,7 @@ def observe(
     process: Mapping[str, Any] | None = None,
     error: str = "",
     exit_status: int = -1,
+    steps: Sequence[LaunchStep] = (),
     plugins: Iterable[tuple[str, str]] | None = None,
 ) -> None:
     """Tell each plugin that the container was created with, in order.
@@ -51,6 +53,7 @@ def observe(
         process or {},
         error,
         exit_status,
+        steps,
     )
     observe_all(registry, ledger.lifecycle if plugins is None else plugins, moment, up=name in VETOES)
 

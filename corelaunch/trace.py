@@ -6,8 +6,11 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Any
+
+    from .api import LaunchStep
 
 
 #: Steps that a trace keeps: a verb makes some thirty, and a process that launches for weeks must not grow.
@@ -40,6 +43,10 @@ class Trace:
 
     def follow(self, channel: Any) -> None:
         """Time the waits for a child, too, whose ``bootstrap.channel.Channel`` this is; only a verb's trace does."""
+
+    def told(self) -> Sequence[LaunchStep]:
+        """The steps that lifecycle plugins are told of: none; see ``corelaunch.trace_part``."""
+        return ()
 
     def write(self, path: str) -> None:
         """Append one JSON object per step to a file; see ``corelaunch.trace_file``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from corelaunch.adjustment import Adjusted, adjust_config, adjust_plan, copied
-from corelaunch.api import Moment
+from corelaunch.api import LaunchStep, Moment
 from corelaunch.hookspecs import MOMENTS, VETOES
 from corelaunch.plan.init_plan import init_plan
 from corelaunch.plugins.guard import CALL_SECONDS, Guard
@@ -170,7 +171,12 @@ class Stage:
         error = "cannot start" if name == "failed" else ""
         status = MOMENTS.get(name, "running")
         annotations = copied(self.config.get("annotations") or {})
-        return Moment(name, container_id, self.directory, step, status, pid, annotations, process, error)
+        steps: tuple[LaunchStep, ...] = ()
+        if name in ("created", "executed", "failed"):
+            now = time.monotonic_ns()
+            steps = (LaunchStep("spawn", "", now - 2000, 1000), LaunchStep("create", "cgroup_manager:one", now, 0))
+        words = (name, container_id, self.directory, step, status, pid, annotations, process, error)
+        return Moment(*words, steps=steps)
 
     def tell(self, name: str, container_id: str = "cl-life-0", **more: Any) -> None:
         """Tell the plugin of a moment, as core does."""

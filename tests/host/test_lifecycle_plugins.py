@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.configuration import config_of
 from corelaunch.errors import ConfigError, CorelaunchError, PluginError
 from corelaunch.hookspecs import VETOES
+from corelaunch.lifecycle import CREATE_STEPS, EXEC_STEPS
 from corelaunch.plugins.registry import Registry
 from corelaunch.runtime import Runtime
 from corelaunch.state.journal import read_records
@@ -115,6 +117,33 @@ def test_a_plugin_is_told_of_every_moment_with_status_and_step(watched: tuple[Ru
         ("deleted", "stopped", "end of sync", 0),
     ]
     assert [moment.process["args"] for moment in watch.seen if moment.process] == [["/bin/true"]] * 2
+
+
+def test_a_plugin_is_told_the_steps_of_its_own_launch_alone(watched: tuple[Runtime, Any], bundle: Bundle) -> None:
+    runtime, watch = watched
+    paths = [str(bundle("sleep", "60")) for _ in range(3)]
+    threads = [threading.Thread(target=runtime.create, args=(f"cl-life-s{i}", path)) for i, path in enumerate(paths)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    container = runtime.load("cl-life-s0")
+    container.start()
+    container.exec({"args": ["/bin/true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}).wait(10)
+    with pytest.raises(CorelaunchError):
+        runtime.create("cl-life-s3", str(bundle("/nonexistent")))
+    told = {moment.name: moment for moment in watch.seen if moment.steps}
+    assert set(told) == {"created", "executed", "failed"}
+    for moment in watch.seen:
+        steps = [step.name for step in moment.steps if not step.plugin]
+        if moment.name == "created":
+            assert [name for name in steps if name in CREATE_STEPS] == list(CREATE_STEPS)
+            made = [step for step in moment.steps if step.plugin == "cgroup_manager:cgroupfs" and step.name == "create"]
+            around = next(step for step in moment.steps if step.name == "cgroup create")
+            assert 0 <= made[0].start_ns - around.start_ns <= around.duration_ns
+    assert [step.name for step in told["executed"].steps if step.name in EXEC_STEPS] == list(EXEC_STEPS)
+    assert told["failed"].step in [step.name for step in told["failed"].steps]
+    assert {name for name, _, _, _ in runtime.trace.steps} > {*CREATE_STEPS, *EXEC_STEPS}
 
 
 def test_a_plugin_is_told_how_the_init_ended_where_that_is_known(watched: tuple[Runtime, Any], bundle: Bundle) -> None:

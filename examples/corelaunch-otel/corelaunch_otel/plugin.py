@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import allocate_lock, get_ident
+from _thread import get_ident
 
 from corelaunch.api import DoctorCheck, SetAnnotation, hookimpl
 
@@ -60,6 +60,20 @@ class Verb:
         """Nanoseconds since 1970."""
         return self._offset + time.monotonic_ns()
 
+    def steps(self, moment: Moment, context: Context, error: str | None) -> list[dict[str, Any]]:
+        """The spans of the steps that core tells of, each below the one that it is within."""
+        spans = []
+        around: list[tuple[int, Context]] = []  # when those end that are under way, and what is below them
+        for step in moment.steps:
+            begin, end = self._offset + step.start_ns, self._offset + step.start_ns + step.duration_ns
+            while around and around[-1][0] < end:
+                around.pop()
+            parent, span_id = around[-1][1] if around else context, new_span_id()
+            failed = error if step.name == moment.step and not step.plugin else None
+            spans.append(span(parent, span_id, step.name, begin, end, {"corelaunch.plugin": step.plugin}, failed))
+            around.append((end, context.replace(parent_id=span_id)))
+        return spans
+
 
 class Telemetry:
     """The plugin; one for the whole process."""
@@ -68,7 +82,6 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._exporter = Exporter()
-        self._lock = allocate_lock()
         #: Thread and container -> when its config was asked for, by ``create`` or ``plan``.
         self._asked: dict[tuple[int, str], int] = {}
         #: Container -> its trace.
@@ -153,10 +166,12 @@ class Telemetry:
         spans = [*verb.before, span(context, span_id, f"corelaunch {verb.name}", verb.begin_ns, end, facts, error)]
         below = context.replace(parent_id=span_id)
         for index, (phase, begin) in enumerate(verb.phases, 1):
+            if index > 1 and moment.steps:
+                break  # what core tells of the rest says more
             last = index == len(verb.phases)
             stop = end if last else verb.phases[index][1]
             spans.append(span(below, new_span_id(), phase, begin, stop, {}, error if last else None))
-        return spans
+        return spans + verb.steps(moment, below, error)
 
     def _life(self, moment: Moment, context: Context) -> list[dict[str, Any]]:
         """The span of a container that this process has started, and that has stopped."""
@@ -169,10 +184,10 @@ class Telemetry:
         return [span(context, new_span_id(), "container runs", begin, time.time_ns(), facts)]
 
     def _remember(self, where: dict[Any, Any], key: Any, value: Any) -> None:
-        with self._lock:
-            where[key] = value
-            if len(where) > _LIMIT:
-                del where[next(iter(where))]
+        where[key] = value
+        if len(where) > _LIMIT:
+            for oldest in list(where)[:-_LIMIT]:  # list and pop are one step each, whatever other threads do
+                where.pop(oldest, None)
 
 
 def _facts(moment: Moment, verb: str) -> dict[str, str | int]:

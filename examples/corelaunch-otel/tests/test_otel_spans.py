@@ -8,7 +8,7 @@ from corelaunch_otel import context, export
 from corelaunch_otel.plugin import ANNOTATION, Telemetry
 from otlp_collector import facts, parse_with_protobuf
 
-from corelaunch.api import Moment, SetAnnotation
+from corelaunch.api import LaunchStep, Moment, SetAnnotation
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = f"00-{TRACE}-{PARENT}-01"
@@ -67,6 +67,29 @@ def test_a_verb_is_a_span_with_its_phases_below_it(spans_of):
     assert {phase["traceId"] for phase in phases} == {create["traceId"]}
     times = [create["startTimeUnixNano"], *(phase["endTimeUnixNano"] for phase in phases)]
     assert times == sorted(times) and times[-1] == create["endTimeUnixNano"]
+
+
+def test_steps_are_below_the_verb_and_what_plugins_did_below_its_step(spans_of):
+    now = time.monotonic_ns()
+    steps = (
+        LaunchStep("cgroup create", "", now, 50),
+        LaunchStep("create", "cgroup_manager:cgroupfs", now, 40),
+        LaunchStep("mkdir", "cgroup_manager:cgroupfs", now + 5, 10),
+        LaunchStep("place", "cgroup_manager:cgroupfs", now + 40, 10),
+        LaunchStep("plan", "", now + 60, 30),
+    )
+    life = Life()
+    life.ask()
+    life.tell("creating")
+    life.tell("failed", steps=steps, error="no")
+    create, check, *spans = spans_of()
+    assert check["name"] == "check and plan" and "status" not in check
+    assert [span["name"] for span in spans] == [step.name for step in steps]
+    ids = [span["spanId"] for span in spans]
+    assert [span["parentSpanId"] for span in spans] == [create["spanId"], ids[0], ids[1], ids[0], create["spanId"]]
+    assert [facts(span) for span in spans[:2]] == [{}, {"corelaunch.plugin": "cgroup_manager:cgroupfs"}]
+    assert ["status" in span for span in spans] == [False] * 4 + [True]
+    assert int(spans[4]["endTimeUnixNano"]) - int(spans[0]["startTimeUnixNano"]) == 90
 
 
 def test_a_failed_create_says_why_and_at_which_step(spans_of):
