@@ -40,6 +40,7 @@ class SetnsProcess(ParentProcess):
         self.target = target
         self._namespaces = namespaces
         self._frozen = frozen
+        self._was_frozen = False
         self._affinity: ExecAffinity | None = None
         if plan.cpu_affinity:
             from .affinity import ExecAffinity
@@ -88,8 +89,9 @@ class SetnsProcess(ParentProcess):
             self._affinity.set_final(process.pid)
 
     def excused(self) -> bool:
-        """A process in a paused container answers when that is resumed, whenever that is."""
-        return self._frozen()
+        """A process in a paused container answers when that is resumed, and has its whole time from then on."""
+        before, self._was_frozen = self._was_frozen, self._frozen()
+        return self._was_frozen or before
 
     def _clone(self, spawn: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         return self._affinity.spawned(spawn) if self._affinity is not None else spawn()

@@ -20,6 +20,7 @@ from corelaunch.runtime import Runtime
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 MARK = f"cl-events-{os.getpid()}"
 MIB = 1 << 20
+V1 = Path("/sys/fs/cgroup/memory").is_dir()
 
 
 def run(cli: Cli, bundles: Bundles, *args: str, options: tuple[str, ...] = (), **more: Any) -> str:
@@ -64,6 +65,10 @@ def test_stats_have_the_members_of_runcs_with_the_figures_of_the_same_files(
                 data.get(name, data["cpu"].get(name)).clear()
             for name in ("cpu", "memory"):
                 data[name].pop("psi", None)  # since runc 1.2
+            # Pages are charged to who reads them first; and runc reads memory.peak of v2 since 1.2.
+            data["memory"].pop("cache", None)
+            for name in () if V1 else ("usage", "swap"):
+                data["memory"][name].pop("max", None)
         assert shape(ours) == shape(theirs)
         assert list(ours) == list(theirs)
         for path in (("memory", "usage", "limit"), ("memory", "swap", "limit"), ("memory", "kernel", "limit")):
@@ -88,7 +93,7 @@ def test_the_stream_has_a_line_each_interval_and_ends_with_the_container(
         lines = [json.loads(events.stdout.readline()) for _ in range(3)]
         cli.ok("kill", one, "KILL")
         rest = events.stdout.read()
-        assert events.wait(20) == 0
+        assert events.wait(60) == 0
         assert events.stderr.read() == ""
     assert {line["type"] for line in lines} == {"stats"}
     assert all(json.loads(line)["id"] == one for line in rest.splitlines())
@@ -114,7 +119,7 @@ def test_out_of_memory_is_an_event_without_data_that_comes_before_the_end(cli: C
         lines = [json.loads(events.stdout.readline())]  # it is listening
         go.write_text("go\n")
         lines += [json.loads(line) for line in events.stdout]
-        assert events.wait(20) == 0
+        assert events.wait(60) == 0
     oom = [line for line in lines if line["type"] == "oom"]
     assert oom == [{"type": "oom", "id": one}]
 
@@ -150,7 +155,7 @@ def test_whoever_stops_reading_ends_the_stream(cli: Cli, bundles: Bundles) -> No
         assert events.stdout is not None and events.stderr is not None
         events.stdout.readline()
         events.stdout.close()
-        assert events.wait(20) == 1
+        assert events.wait(60) == 1
         assert events.stderr.read().count("\n") == 1
 
 

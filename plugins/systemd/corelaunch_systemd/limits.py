@@ -8,9 +8,11 @@ came from ``memory``, from ``unified`` or by a conversion. What systemd has no p
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 
 from corelaunch.api import CorelaunchError, KernelError
 
+from .bus import BusError
 from .mirror import Mirror
 from .parts import USER
 from .systemd import Systemd
@@ -33,10 +35,27 @@ def set_resources(
     """
     _check(placement, resources)
     mirror = Mirror(placement.paths)
-    files.set_resources(files_placement, resources)
-    if mirror.changed():
-        with Systemd(placement.extra["manager"]) as systemd:
-            _tell(systemd, systemd.about()[0], placement, files_placement, resources, files, mirror)
+    try:
+        files.set_resources(files_placement, resources)
+        if mirror.changed():
+            with Systemd(placement.extra["manager"]) as systemd:
+                _tell(systemd, systemd.about()[0], placement, files_placement, resources, files, mirror)
+    except (KernelError, BusError) as error:
+        if all(map(os.path.isdir, placement.paths.values())):
+            raise
+        raise _ended(placement, resources, error) from error
+
+
+def _ended(placement: CgroupPlacement, resources: Mapping[str, Any], error: CorelaunchError) -> CorelaunchError:
+    """The cgroup has gone meanwhile: with the first process, which the limits may have killed, and its OOM count."""
+    limited = bool((resources.get("memory") or {}).get("limit"))
+    return KernelError(
+        "the container's first process ended while its limits were set, and systemd removed its cgroup",
+        where=placement.extra["unit"],
+        why=error.line(),
+        errno=error.errno or ENOENT,
+        hint="is linux.resources.memory.limit too low?" if limited else "",
+    )
 
 
 def update_resources(

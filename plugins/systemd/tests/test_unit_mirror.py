@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corelaunch_systemd.limits import write_all
+from corelaunch_systemd.limits import set_resources, write_all
 from corelaunch_systemd.mirror import Mirror, bit_mask, device_policy, number
+
+from corelaunch.api import CgroupManager, CgroupPlacement, KernelError
 
 INFINITY = (1 << 64) - 1
 
@@ -115,3 +117,22 @@ def test_only_what_differs_is_written_back_and_what_cannot_be_is_named(tmp_path:
     other.write_text("1\n")
     assert write_all({str(same): "1", str(other): "2", str(gone): "3"}) == [str(gone)]
     assert other.read_text() == "2\n", "in one write over the old text, as a control file takes it"
+
+
+@pytest.mark.parametrize(("gone", "said"), [(True, "memory.limit too low"), (False, "cannot set memory.max")])
+def test_a_process_that_its_memory_limit_kills_is_told_from_a_limit_that_cannot_be_set(
+    tmp_path: Path, gone: bool, said: str
+) -> None:
+    class Files(CgroupManager):
+        def set_resources(self, placement: CgroupPlacement, resources: Any) -> None:
+            if gone:
+                tmp_path.joinpath("a.scope").rmdir()  # as systemd does
+            raise KernelError("cannot set memory.max", why="no such file or directory", errno=2)
+
+    tmp_path.joinpath("a.scope").mkdir()
+    placed = CgroupPlacement({"": str(tmp_path / "a.scope")}, {"manager": "system", "unit": "a.scope", "files": {}})
+    with pytest.raises(KernelError) as caught:
+        set_resources(placed, placed, {"memory": {"limit": 16384}}, Files())
+    assert said in str(caught.value)
+    assert (caught.value.where == "a.scope") == gone
+    assert caught.value.errno == 2

@@ -14,6 +14,7 @@ import pytest
 
 from corelaunch.bootstrap.channel import Channel, child_error, error_size
 from corelaunch.bootstrap.last_words import check_executed, read_to_end
+from corelaunch.bootstrap.setns_process import SetnsProcess
 from corelaunch.bootstrap.sync import MESSAGES, NAMES, TABLE, SyncMachine
 from corelaunch.errors import ChildError, CorelaunchError, DeadlineExceeded, ProtocolError
 from corelaunch.kernel import native
@@ -260,6 +261,13 @@ def test_a_child_that_is_excused_again_and_again_can_still_answer() -> None:
     child.channel._excused = excused
     assert child.channel.receive()[0] == "HELLO"
     child.close()
+
+
+def test_an_exec_has_a_whole_term_after_its_container_was_resumed() -> None:
+    """It may be resumed a moment before the time is over: nobody could answer in that moment."""
+    frozen = iter([False, True, True, False, False])
+    process = SetnsProcess(SimpleNamespace(cpu_affinity=None), print, None, 0, lambda: next(frozen))  # type: ignore[arg-type]
+    assert [process.excused() for _ in range(5)] == [False, True, True, True, False]
 
 
 def test_random_transcripts_end_in_our_own_errors_and_leak_nothing(talk: Any) -> None:
