@@ -55,7 +55,8 @@ def create(
             where="process.terminal",
             hint="give a console socket, or set it to false",
         )
-    book = _begin(runtime, prepared)
+    with runtime.trace.step("claim"):
+        book = _begin(runtime, prepared)
     launch = lifecycle.Launch(
         book,
         prepared.backends,

@@ -20,6 +20,8 @@ LIMIT = 1024
 CHILD = "wait for child"
 #: The step in which the container's own process runs, and a verb in the foreground has nothing to do but wait.
 PROCESS = "process"
+#: Begins the name of a step in which modules are imported, which then says which.
+IMPORT = "import"
 
 
 class Trace:

@@ -89,7 +89,7 @@ def append(path: str, lines: Iterable[Mapping[str, Any]]) -> None:
 
 def lines_of(trace: Trace) -> Iterator[Mapping[str, Any]]:
     """The lines of a trace."""
-    whose = {"pid": os.getpid(), "time": _time_of(trace.origin)}
+    whose = {"pid": os.getpid(), "time": time_of(trace.origin)}
     if isinstance(trace, VerbTrace):
         yield from _lines_of_verb(trace, {"verb": trace.verb, "id": trace.container_id, **whose})
         return
@@ -113,13 +113,28 @@ def _lines_of_verb(trace: VerbTrace, whose: Mapping[str, Any]) -> Iterator[Mappi
         yield {**line, "failed": step.failed} if step.failed else line
 
 
+def lines_of_traced(verb: TracedVerb) -> Iterator[Mapping[str, Any]]:
+    """The lines of a verb that another process has traced."""
+    whose = {"verb": verb.verb, "id": verb.container_id, "pid": verb.pid, "time": verb.time}
+    yield {
+        **{"step": verb.verb, "plugin": "", "start_us": 0, "duration_us": verb.duration_us, "depth": 0, **whose},
+        **{"monotonic_us": verb.monotonic_us, "exit_code": verb.exit_code, "error": verb.error},
+        "forgotten": verb.forgotten,
+    }
+    for step in verb.steps:
+        line = {"step": step.name, "plugin": step.plugin, "start_us": step.start_us, "duration_us": step.duration_us}
+        line |= {"depth": step.depth + 1, **whose}
+        yield {**line, "failed": step.failed} if step.failed else line
+
+
 def _timed(trace: Trace, name: str, plugin: str, start: int, end: int) -> dict[str, Any]:
     # Both ends are rounded down, so that what is within another step stays within it.
     begin = (start - trace.origin) // 1000
     return {"step": name, "plugin": plugin, "start_us": begin, "duration_us": (end - trace.origin) // 1000 - begin}
 
 
-def _time_of(monotonic: int) -> str:
+def time_of(monotonic: int) -> str:
+    """A time of CLOCK_MONOTONIC, in nanoseconds, as the file has it."""
     seconds, rest = divmod(time.time_ns() - (time.monotonic_ns() - monotonic), 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 1000:06d}Z"
 

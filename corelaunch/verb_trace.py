@@ -40,6 +40,10 @@ class VerbTrace(Trace):
         self.error = ""
         self._under_way: list[VerbStep] = []
 
+    def concern(self, container_id: str) -> None:
+        """Say which container it is about."""
+        self.container_id = container_id
+
     def step(self, name: str, plugin: str = "") -> Any:
         """As :meth:`Trace.step`. A step just within one of the same name and plugin is that one.
 
@@ -63,6 +67,21 @@ class VerbTrace(Trace):
 
         channel.receive = timed
 
+    def insert(self, name: str, start: int, place: int) -> None:
+        """Take in a step that ends now; within a plugin's call it is the plugin's.
+
+        Args:
+            name: its name.
+            start: when it began.
+            place: how many entries there were then; those since are within it.
+        """
+        plugin = self._under_way[-1].plugin if self._under_way else ""
+        step = VerbStep(self, name, plugin, len(self._under_way))
+        step.start, step.end = start, time.monotonic_ns()
+        for inner in self.entries[place:]:
+            inner.depth += 1
+        self.entries.insert(place, step)
+
     def begin(self, step: VerbStep) -> None:
         """Take in a step that begins."""
         if len(self.entries) >= LIMIT:
@@ -85,21 +104,22 @@ class VerbStep:
         start, end: in nanoseconds of CLOCK_MONOTONIC; the end is 0 as long as it is under way.
         depth: how many steps it is within.
         failed: class of the exception that ended it, "" if none did.
+        number: of who keeps a record, 0 if nobody does.
     """
 
-    __slots__ = ("_trace", "depth", "end", "failed", "name", "plugin", "start")
+    __slots__ = ("_trace", "depth", "end", "failed", "name", "number", "plugin", "start")
 
     def __init__(self, trace: VerbTrace, name: str, plugin: str, depth: int) -> None:
         self._trace = trace
         self.name = name
         self.plugin = plugin
         self.depth = depth
-        self.start = self.end = 0
+        self.start = self.end = self.number = 0
         self.failed = ""
 
     def __enter__(self) -> None:
-        self._trace.begin(self)
         self.start = time.monotonic_ns()
+        self._trace.begin(self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.end = time.monotonic_ns()

@@ -28,7 +28,7 @@ def bash(global_options: Sequence[Option], commands: Mapping[str, Command]) -> s
     """A script for bash; it needs nothing of the bash-completion package."""
     cases = [_bash_case("''", global_options, "commands")]
     cases += [_bash_case(name, (*command.options, _HELP), _arguments(command)) for name, command in commands.items()]
-    with_value = "|".join(word for option in global_options if option.kind is not FLAG for word in _words(option))
+    with_value = _case_pattern(global_options)
     every = [option for command in commands.values() for option in command.options] + list(global_options)
     choices = ""
     for name, words in _CHOICES.items():
@@ -39,6 +39,8 @@ def bash(global_options: Sequence[Option], commands: Mapping[str, Command]) -> s
         global_values=with_value,
         cases="".join(cases),
         commands=" ".join(["help", *commands]),
+        prefix=PREFIX,
+        prefix_values=_case_pattern(commands[PREFIX].options),
         signals=_SIGNALS,
         choices=choices,
     )
@@ -49,7 +51,8 @@ def zsh(global_options: Sequence[Option], commands: Mapping[str, Command], summa
     listed = "\n".join(f"        {_quote(f'{name}:{summary}')}" for name, summary in summaries.items())
     cases = ""
     for name, command in commands.items():
-        specs = [*_zsh_specs((*command.options, _HELP)), *_ZSH_ARGUMENTS[_arguments(command)]]
+        arguments = [spec.format(commands=" ".join(commands)) for spec in _ZSH_ARGUMENTS[_arguments(command)]]
+        specs = [*_zsh_specs((*command.options, _HELP)), *arguments]
         cases += f"    {name})\n        _arguments {' '.join(map(_quote, specs))}\n        ;;\n"
     return _ZSH.format(
         program=PROGRAM,
@@ -70,14 +73,23 @@ def fish(global_options: Sequence[Option], commands: Mapping[str, Command], summ
         lines += [_fish_option(option, here) for option in (*command.options, _HELP) if option.shown]
         if _arguments(command) in ("container", "signal"):
             lines.append(f"complete -c {PROGRAM} -f -n {here} -a '(__{PROGRAM}_containers)'\n")
+        elif name == PREFIX:
+            others = " ".join(other for other in commands if other != PREFIX)
+            first_verb = _quote(f"__fish_seen_subcommand_from {PREFIX}; and not __fish_seen_subcommand_from {others}")
+            lines.append(f"complete -c {PROGRAM} -f -n {first_verb} -a {_quote(others)}\n")
     return "".join(lines)
 
 
 _HELP = Option("help h", "print this help", FLAG)
 
+#: The command after which another one stands.
+PREFIX = "trace"
+
 
 def _arguments(command: Command) -> str:
-    """What the arguments of a command are: "container" of which there is one, "signal" after it, or "none"."""
+    """What a command's arguments are: "container" of which there is one, "signal" after it, "commands", or "none"."""
+    if command.name == PREFIX:
+        return "commands"
     known = command.arguments.startswith("<container-id>") and command.name not in ("create", "run")
     if not known:
         return "none"
@@ -86,6 +98,11 @@ def _arguments(command: Command) -> str:
 
 def _words(option: Option) -> list[str]:
     return [("--" if len(name) > 1 else "-") + name for name in option.names.split(" ")]
+
+
+def _case_pattern(options: Iterable[Option]) -> str:
+    """A pattern of bash's ``case`` for options with a value."""
+    return "|".join(word for option in options if option.kind is not FLAG for word in _words(option))
 
 
 def _all_words(options: Iterable[Option]) -> str:
@@ -140,6 +157,7 @@ def _fish_option(option: Option, condition: str) -> str:
 
 _ZSH_ARGUMENTS = {
     "none": ("*:argument:_files",),
+    "commands": ("1:command:({commands})", "*:argument:_files"),
     "container": (f"1:container:_{PROGRAM}_containers", "*:argument:_default"),
     "signal": (f"1:container:_{PROGRAM}_containers", "2:signal:_signals"),
 }
@@ -148,7 +166,7 @@ _BASH = """\
 # bash completion for {program}; made from the parser's tables.
 _{program}() {{
     local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD - 1]}}
-    local command='' root='' word i position=0
+    local command='' root='' read='' word i position=0
     local options='' values='' files='' directories='' arguments='' words='' choices=''
     COMPREPLY=()
     # "--option=value" comes in three words.
@@ -159,6 +177,18 @@ _{program}() {{
     fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${{COMP_WORDS[i]}}
+        if [[ $command == {prefix} && -z $read ]]; then
+            case $word in
+            {prefix_values})
+                [[ $word == --read || $word == -r ]] && read=1
+                [[ ${{COMP_WORDS[i + 1]}} == '=' ]] && ((i += 1))
+                ((i += 1))
+                ;;
+            -* | '=') ;;
+            *) command=$word ;;
+            esac
+            continue
+        fi
         if [[ -n $command ]]; then
             [[ $word == -* || $word == '=' ]] || ((position += 1))
             continue

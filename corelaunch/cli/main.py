@@ -63,6 +63,7 @@ GLOBAL_OPTIONS = (
     Option("rdt-manager", "plugin that makes Intel RDT groups", metavar="name"),
     Option("plugin", "lifecycle plugin to call (repeatable)", LIST, metavar="name"),
     Option("trace", "write the time of each step to this file", metavar="file"),
+    Option("trace-record", "and tell this file of it at once (corelaunch trace)", metavar="file", hidden=True),
     Option("help h", "print this help", FLAG),
     Option("version v", "print the version", FLAG),
 )
@@ -102,7 +103,7 @@ def main(
         if settings["trace"] and rest[0] != "trace":
             from . import traced
 
-            trace = traced.begin(rest[0])
+            trace = traced.begin(rest[0], settings["trace-record"])
         command = load_command(rest[0])
         if command is None and rest[0] in NOT_SUPPORTED:
             raise Unsupported(f"{rest[0]} is not supported", why=NOT_SUPPORTED[rest[0]])

@@ -58,6 +58,8 @@ def of_command(command: Command, summary: str) -> str:
     status = f"0 on success, {command.failure} on failure."
     if command.name in ("run", "exec"):
         status = f"That of the process, 128 and the number of a signal that ended it, or {command.failure} on failure."
+    elif command.name == "trace":
+        status = f"That of the verb; with --read 0 on success, {command.failure} on failure."
     return _page(
         f"{PROGRAM}-{command.name}",
         SECTION,

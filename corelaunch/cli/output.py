@@ -49,14 +49,22 @@ def write_lines(lines: Iterable[str]) -> None:
 def write_json(value: Any, blanks: int = 0, end: str = "\n") -> None:
     """Write JSON: on one line without blanks, or with one member a line, ``blanks`` deeper each.
 
+    Raises:
+        KernelError: as :func:`write`.
+    """
+    write(json_text(value, blanks, on_terminal=os.isatty(1)) + end)
+
+
+def json_text(value: Any, blanks: int = 0, *, on_terminal: bool) -> str:
+    """The text of :func:`write_json`.
+
     It is valid whatever is in it: bytes of a path that are no UTF-8 come out as ``\\udcXX``. On a terminal, which acts
     upon more characters than JSON must escape, what is not printable is escaped, too.
     """
     text = indented(value, blanks) if blanks else compact(value)
     if not text.isascii() or "\x7f" in text:
-        on_terminal = os.isatty(1)
         text = "".join(_escaped(c) if _must_be_escaped(c, on_terminal) else c for c in text)
-    write(text + end)
+    return text
 
 
 def _must_be_escaped(character: str, on_terminal: bool) -> bool:

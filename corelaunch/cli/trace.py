@@ -8,10 +8,10 @@ import sys
 
 from ..errors import CorelaunchError, KernelError, UsageError
 from ..log import put
-from ..trace_file import read, verbs
+from ..trace_file import append, lines_of_traced, read, verbs
 from .command import Call, Command
 from .options import FLAG, LIST, NUMBER, Option, no_value
-from .output import indented
+from .output import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,15 +52,27 @@ def _chosen(found: Sequence[TracedVerb], ids: Sequence[str], path: str) -> Seque
 
 
 def _traced(call: Call) -> tuple[Ended, Sequence[TracedVerb]]:
-    from .traced_process import TRACE, run
+    from .traced_process import RECORD, TRACE, run
 
     # How we were started, up to our own words; what we were told for all verbs; the verb.
     before = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
-    command = [*before, *_global_words(call.settings), "--trace", TRACE, *call.arguments]
-    ended = run(sys.executable, command)
+    options = [*_global_words(call.settings), "--trace", TRACE, "--trace-record", RECORD]
+    ended = run(sys.executable, [*before, *options, *call.arguments])
+    found = verbs(io.BytesIO(ended.trace), "the trace of the verb") or _recovered(ended)
     if call.settings["trace"]:
-        _append(call.settings["trace"], ended.trace)
-    return ended, [_completed(verb, ended) for verb in verbs(io.BytesIO(ended.trace), "the trace of the verb")]
+        try:
+            append(call.settings["trace"], [line for verb in found for line in lines_of_traced(verb)])
+        except OSError as error:
+            raise KernelError.of("cannot write the trace", error, where=call.settings["trace"]) from None
+    return ended, [_completed(verb, ended) for verb in found]
+
+
+def _recovered(ended: Ended) -> Sequence[TracedVerb]:
+    """What is on record of a verb that was killed before it could write its trace."""
+    from ..live_trace import recovered
+
+    verb = recovered(ended.record, ended.end)
+    return [verb.replace(exit_code=ended.code)] if verb is not None else ()
 
 
 def _completed(verb: TracedVerb, ended: Ended) -> TracedVerb:
@@ -68,8 +80,8 @@ def _completed(verb: TracedVerb, ended: Ended) -> TracedVerb:
     if verb.monotonic_us is None or verb.duration_us is None:
         return verb
     completed: TracedVerb = verb.replace(
-        before_us=max(verb.monotonic_us - ended.start_us, 0),
-        after_us=max(ended.end_us - verb.monotonic_us - verb.duration_us, 0),
+        before_us=max(verb.monotonic_us - ended.start // 1000, 0),
+        after_us=max(ended.end // 1000 - verb.monotonic_us - verb.duration_us, 0),
         exit_code=ended.code,
         cpu_us=ended.cpu_us,
         error="",  # it has just been told
@@ -83,24 +95,13 @@ def _global_words(settings: Mapping[str, Any]) -> Iterator[str]:
 
     for option in GLOBAL_OPTIONS:
         value = settings[option.name]
-        if option.name in ("trace", "help", "version") or value == no_value(option):
+        if option.name in ("trace", "trace-record", "help", "version") or value == no_value(option):
             continue
         if option.kind == FLAG:
             yield f"--{option.name}"
         else:
             for text in value if option.kind == LIST else [value]:
                 yield f"--{option.name}={text}"
-
-
-def _append(path: str, trace: bytes) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, trace)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise KernelError.of("cannot write the trace", error, where=path) from None
 
 
 def _deliver(call: Call, found: Sequence[TracedVerb], fd: int) -> None:
@@ -112,7 +113,8 @@ def _deliver(call: Call, found: Sequence[TracedVerb], fd: int) -> None:
 
         _write(options["perfetto"], dumps(trace_events(found)) + "\n")
     if options["json"]:
-        text = indented([_as_json(verb) for verb in found]) + "\n"
+        on_terminal = not options["output"] and os.isatty(fd)
+        text = json_text([as_json(verb) for verb in found], 2, on_terminal=on_terminal) + "\n"
     else:
         text = "\n".join(_picture(call, verb, fd) for verb in found)
     if options["output"]:
@@ -143,7 +145,8 @@ def _has_unicode() -> bool:
     return b"utf-8" in locale or b"utf8" in locale
 
 
-def _as_json(verb: TracedVerb) -> dict[str, Any]:
+def as_json(verb: TracedVerb) -> dict[str, Any]:
+    """What ``--json`` prints of a verb."""
     from .trace_account import rows, sums, total
 
     found = rows(verb)

@@ -6,7 +6,7 @@ Times of rows are in microseconds after the first that is known: the start of th
 from __future__ import annotations
 
 from ..records import Record
-from ..trace import CHILD, PROCESS
+from ..trace import CHILD, IMPORT, PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from ..trace_file import TracedStep, TracedVerb
 
-#: Kinds of rows: steps of core, calls of plugins, waits for corelaunch-init, the container's own process, OCI hooks.
-STEP, PLUGIN, WAIT, RUNS, HOOKS = "step", "plugin", "wait", "process", "hooks"
+#: Kinds of rows: steps of core, calls of plugins, waits for corelaunch-init, the container's own process, OCI hooks,
+#: imports of modules.
+STEP, PLUGIN, WAIT, RUNS, HOOKS, IMPORTS = "step", "plugin", "wait", "process", "hooks", "imports"
 #: And what is no step: before the verb's first line, between its steps, after its last.
 START, GAP, END = "start", "gap", "end"
 
@@ -27,6 +28,7 @@ SUMS = {
     WAIT: "waiting for corelaunch-init",
     RUNS: "the container's process",
     HOOKS: "OCI hooks",
+    IMPORTS: "imports",
     **NAMES,
 }
 
@@ -96,7 +98,7 @@ def sums(found: Sequence[Row]) -> list[tuple[str, int]]:
         else:
             by_kind[row.kind] = by_kind.get(row.kind, 0) + row.own
     answer = []
-    for kind in (START, STEP, PLUGIN, WAIT, HOOKS, RUNS, GAP, END):
+    for kind in (START, IMPORTS, STEP, PLUGIN, WAIT, HOOKS, RUNS, GAP, END):
         if kind == PLUGIN:
             answer += sorted(plugins.items(), key=lambda plugin: -plugin[1])
         elif by_kind.get(kind):
@@ -135,6 +137,8 @@ def kind_of(name: str, plugin: str) -> str:
         return WAIT
     if name == PROCESS:
         return RUNS
+    if name.startswith(f"{IMPORT} "):
+        return IMPORTS
     return HOOKS if name.startswith("hooks ") and name != "hooks point" else STEP
 
 

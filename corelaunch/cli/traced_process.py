@@ -32,20 +32,22 @@ class Ended(Record):
 
     Attributes:
         code: its exit code, 128 + N if signal N ended it.
-        start_us, end_us: its execve, and when it was reaped, by CLOCK_MONOTONIC.
+        start, end: its execve, and when it was reaped, in nanoseconds of CLOCK_MONOTONIC.
         cpu_us: CPU time of it and of what it waited for.
-        trace: what it wrote to the file that it was given.
+        trace: what it wrote to the file that it was given, at its end.
+        record: what it wrote to the other one, in between.
     """
 
     code: int
-    start_us: int
-    end_us: int
+    start: int
+    end: int
     cpu_us: int
     trace: bytes
+    record: bytes
 
 
-#: Stands in a command line for the path of the file that the trace is to be written to.
-TRACE = "{trace}"
+#: Stand in a command line for the paths of the files that trace and record are to be written to.
+TRACE, RECORD = "{trace}", "{record}"
 
 
 def run(program: str, command: Sequence[str]) -> Ended:
@@ -53,17 +55,16 @@ def run(program: str, command: Sequence[str]) -> Ended:
 
     Args:
         program: path of what is executed.
-        command: its words, the first is its own name; :data:`TRACE` among them is replaced.
+        command: its words, the first is its own name; :data:`TRACE` and :data:`RECORD` among them are replaced.
 
     Raises:
         KernelError: it cannot be run.
     """
-    # A file without a name, that it reaches through us: nothing is left, whoever is killed when.
-    file = os.memfd_create("corelaunch-trace", os.MFD_CLOEXEC)
+    # Files without names, that it reaches through us: nothing is left, whoever is killed when.
+    files = {word: os.memfd_create(f"corelaunch-{word[1:-1]}", os.MFD_CLOEXEC) for word in (TRACE, RECORD)}
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     try:
-        path = f"/proc/{os.getpid()}/fd/{file}"
-        command = [path if word == TRACE else word for word in command]
+        command = [f"/proc/{os.getpid()}/fd/{files[word]}" if word in files else word for word in command]
         watched = {_signal.SIGCHLD, *forwardable()}
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, watched)
         pid = os.fork()
@@ -77,14 +78,14 @@ def run(program: str, command: Sequence[str]) -> Ended:
         start, number = _told(ours)
         if number:
             raise KernelError.of("cannot run the verb", OSError(number, ""), where=program)
-        trace = os.pread(file, os.fstat(file).st_size, 0)
+        trace, record = (os.pread(fd, os.fstat(fd).st_size, 0) for fd in files.values())
     finally:
-        for fd in (file, ours, theirs):
+        for fd in (*files.values(), ours, theirs):
             if fd >= 0:
                 os.close(fd)
     code = os.waitstatus_to_exitcode(status)
     cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
-    return Ended(code if code >= 0 else 128 - code, start // 1000, end // 1000, cpu, trace)
+    return Ended(code if code >= 0 else 128 - code, start, end, cpu, trace, record)
 
 
 def _execute(program: str, command: list[str], mask: set[int], told: int) -> NoReturn:

@@ -7,9 +7,25 @@ time, what is light is that of the steps within it, which have lines of their ow
 from __future__ import annotations
 
 from ..records import Record
+from ..trace import IMPORT
 from .display import cut, pad, visible
 from .display import width as columns_of
-from .trace_account import END, GAP, HOOKS, PLUGIN, RUNS, START, STEP, WAIT, failed_path, rows, slowest, sums, total
+from .trace_account import (
+    END,
+    GAP,
+    HOOKS,
+    IMPORTS,
+    PLUGIN,
+    RUNS,
+    START,
+    STEP,
+    WAIT,
+    failed_path,
+    rows,
+    slowest,
+    sums,
+    total,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +49,7 @@ _COLOURS: Mapping[str, str] = {
     PLUGIN: "35",
     WAIT: "36",
     HOOKS: "32",
+    IMPORTS: "37",
     **dict.fromkeys((RUNS, START, GAP, END), _DIM),
 }
 
@@ -84,6 +101,8 @@ def waterfall(verb: TracedVerb, width: int, *, unicode: bool = True, colours: bo
             mark, colour = marks.slowest, _YELLOW
         lines.append(page.line(mark, row, colour))
     lines += page.summary(found)
+    if verb.cpu_us is not None:
+        lines.append(page.note(" ", f"CPU time, also of children that ended: {page.amount(verb.cpu_us)}", _DIM))
     if first is not None:
         lines.append(page.note(marks.slowest, f"slowest: {_name(first)}, {page.amount(first.own)} of its own", _YELLOW))
     if failures:
@@ -224,4 +243,9 @@ def _label(row: Row) -> str:
 
 def _name(row: Row) -> str:
     """The name of a row; a plugin without its kind, which its methods show."""
-    return visible(f"{row.plugin.partition(':')[2] or row.plugin}: {row.name}" if row.plugin else row.name)
+    if not row.plugin:
+        return visible(row.name)
+    name = row.name
+    if name.startswith(f"{IMPORT} "):
+        name = f"{IMPORT} {name.rpartition('.')[2].removeprefix(f'{IMPORT} ')}"  # whose module it is, is said already
+    return visible(f"{row.plugin.partition(':')[2] or row.plugin}: {name}")

@@ -17,6 +17,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from cli_host import Bundles, Cli, corelaunch_path, wait_until
+from plugin_site import Site
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(120)]
 
@@ -131,6 +132,88 @@ def test_a_launch_that_fails_is_drawn_with_the_step_and_its_error_and_exit_code_
     assert re.search(r"^✗ failed: end of sync → wait for child \(ChildError\)$", traced.err, re.MULTILINE)
     assert re.search(r"^  undo ", traced.err, re.MULTILINE)
     assert cli("state", one).code == 1
+
+
+PLUGIN = """import time
+from corelaunch.api import hookimpl
+corelaunch_api = 1
+@hookimpl
+def corelaunch_moment(moment):
+    if moment.name == {moment!r}:
+        time.sleep({seconds})
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def plugged(site: Site, tmp_path: Path) -> Iterator[Cli]:
+    """A corelaunch that plugins can be added to."""
+    cli = Cli(str(site.program), tmp_path / "root", f"cl-tp-{os.getpid()}")
+    yield cli
+    cli.delete_all()
+
+
+def test_a_plugin_that_is_slow_is_seen_in_its_step(site: Site, plugged: Cli, bundles: Bundles) -> None:
+    site.add("slow", PLUGIN.format(moment="hooks point", seconds=0.3))
+    words = ["trace", "--json", "run", "--bundle", bundles("true"), plugged.new_id()]
+    outcome = plugged(*words, options=("--plugin", "slow"))
+    (verb,) = json.loads(outcome.err)
+    slow = [step for step in verb["steps"] if step["plugin"] == "lifecycle:slow"]
+    names = {step["step"] for step in slow}
+    assert {"import", "moment 'creating'", "moment 'hooks point'", "moment 'started'"} <= names
+    at_hooks = next(step for step in slow if step["step"] == "moment 'hooks point'")
+    assert at_hooks["depth"] == 1
+    assert at_hooks["own_us"] >= 300_000
+    assert verb["sum_us"]["lifecycle:slow"] >= 300_000
+
+
+def test_a_plugin_that_hangs_is_the_step_that_did_not_end(
+    site: Site, plugged: Cli, bundles: Bundles, tmp_path: Path
+) -> None:
+    site.add("slow", PLUGIN.format(moment="hooks point", seconds=60))
+    config = tmp_path / "config.toml"
+    config.write_text("[deadlines]\nplugin_call = 1\n")
+    tmp_path.chmod(0o755)
+    config.chmod(0o644)
+    options = ("--config", str(config), "--plugin", "slow", "--trace", str(tmp_path / "t"))
+    one = plugged.new_id()
+    outcome = plugged("trace", "run", "--bundle", bundles("true"), one, options=options, env=ENVIRONMENT)
+    assert outcome.code == 1
+    first, *_, last = outcome.err.splitlines()
+    assert first.startswith("corelaunch: lifecycle plugin 'slow' does not return: moment 'hooks point': after 1 s")
+    assert last == "✗ failed: hooks point → slow: moment 'hooks point' (did not end)"
+    assert plugged.ok("trace", "--read", str(tmp_path / "t"), env=ENVIRONMENT).endswith(f"{last}\n")
+
+
+def test_a_verb_that_is_killed_is_drawn_as_far_as_it_got(cli: Cli, bundles: Bundles, tmp_path: Path) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    with open(out, "wb") as stdout, open(err, "wb") as stderr:
+        words = cli.words("trace", "run", "--bundle", bundles("sh", "-c", "echo up; sleep 100"), cli.new_id())
+        tracer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=ENVIRONMENT)
+        wait_until(lambda: out.read_text() == "up\n", 20, "the container")
+        (verb,) = Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()
+        os.kill(int(verb), signal.SIGKILL)
+        assert tracer.wait(20) == 128 + signal.SIGKILL
+    assert ": exit code 137, " in err.read_text()
+    assert re.search(r"^✗ failed: (process|start gate → .*) \(did not end\)\n\Z", err.read_text(), re.MULTILINE)
+
+
+def test_a_signal_that_kills_the_tracer_leaves_no_file_behind(cli: Cli, bundles: Bundles) -> None:
+    before = set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))
+    words = cli.words("trace", "run", "--bundle", bundles("sh", "-c", "echo up; cat"), cli.new_id())
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tracer:
+        assert tracer.stdout is not None
+        assert tracer.stdin is not None
+        assert tracer.stdout.readline() == b"up\n"
+        tracer.kill()
+        tracer.stdin.close()
+        assert tracer.stdout.read() == b"", "the verb goes on to its end"
+    new = (set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))) - before
+    assert [name for name in new if "corelaunch" in name] == []
 
 
 @pytest.mark.parametrize(

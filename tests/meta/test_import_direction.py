@@ -11,7 +11,8 @@ from typing import Any
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "deprecation", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
     ("config_edits", "default_config", "edits", "seccomp_profile"),
-    ("api", "jsontext", "log", "plain_toml", "trace", "trace_file", "trace_part", "verb_trace", "terminal"),
+    ("api", "jsontext", "log", "plain_toml", "terminal"),
+    ("trace", "verb_trace", "trace_file", "live_trace", "trace_part"),
     ("_native", "_seccomp", "_watchdog"),
     ("kernel",),
     ("spec", "plan", "state", "bootstrap", "plugins"),

@@ -128,6 +128,11 @@ def test_what_begins_with_a_dot_or_has_a_backslash_is_no_request() -> None:
         (["--root", "/other", "delete", ""], ["elsewhere"]),
         (["--root", "=", "/other", "delete", "--force", ""], ["elsewhere"]),
         (["kill", "web-1", "K"], ["KILL"]),
+        (["trace", "upd"], ["update"]),
+        (["trace", "--perf"], ["--perfetto"]),
+        (["trace", "--json", "kill", "web-1", "K"], ["KILL"]),
+        (["trace", "--perfetto", "p", "update", "--memory-s"], ["--memory-swap"]),
+        (["trace", "--perfetto", "=", "p", "state", ""], ["web-1", "web-2"]),
         (["state", "web-1", ""], []),
         (["create", ""], []),
         (["nonsense", ""], []),
@@ -172,3 +177,4 @@ def test_fish_completes(prefix: Path, program: str, tmp_path: Path) -> None:
     assert ask("corelaunch update --memory-s") == ["--memory-swap"]
     assert ask("corelaunch list --format ") == ["json", "table"]
     assert ask("corelaunch state w") == ["web-1", "web-2"]
+    assert ask("corelaunch trace upd") == ["update"]

@@ -15,7 +15,7 @@ from corelaunch.checking import Finding
 from corelaunch.cli import check, validate
 from corelaunch.cli.main import COMMANDS, load_command
 from corelaunch.cli.stats_json import data_of
-from corelaunch.cli.trace import _as_json
+from corelaunch.cli.trace import as_json
 from corelaunch.doctor import Check
 from corelaunch.errors import CorelaunchError
 from corelaunch.features import features
@@ -85,7 +85,7 @@ def traced(cli: Cli, directory: Path) -> list[Any]:
     path.write_text(json.dumps(step) + "\n")
     step = TracedStep("destroy", "cgroup_manager:cgroupfs", 20, 30)
     verb = TracedVerb("delete", "one", 7, "2026-01-02T03:04:05Z", [step], 100, 1, 0, cpu_us=9, before_us=1, after_us=2)
-    return [json.loads(cli("trace", "--read", str(path), "--json").out), [_as_json(verb)]]
+    return [json.loads(cli("trace", "--read", str(path), "--json").out), [as_json(verb)]]
 
 
 OUTPUTS: dict[str, Callable[[Cli, Path], list[Any]]] = {

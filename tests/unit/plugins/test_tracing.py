@@ -115,3 +115,28 @@ def test_a_stderr_that_nobody_reads_stops_nothing() -> None:
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-P", "-c", program], check=True, env=environment, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("label", "plugin"),
+    [
+        ("cgroup manager 'mine'", "cgroup_manager:mine"),
+        ("cgroup_manager:mine", "cgroup_manager:mine"),
+        ("network strategy 'a b'", "network_strategy:a b"),
+        ("lifecycle plugin 'audit'", "lifecycle:audit"),
+    ],
+)
+def test_a_traced_command_has_a_step_for_each_call_of_a_plugin_under_one_name(label: str, plugin: str) -> None:
+    program = (
+        "import sys\nfrom corelaunch.log import Log\nfrom corelaunch.plugins.tracing import TracingWatchdog\n"
+        "from corelaunch.verb_trace import VerbTrace\ntrace = VerbTrace('run')\n"
+        "guard = TracingWatchdog(Log(), 1, 5.0, tells=False, trace=trace)\n"
+        "assert guard(sys.argv[1], 'place', int, '7') == 7\n"
+        "try:\n    guard(sys.argv[1], 'place', int, 'seven')\nexcept ValueError:\n    pass\n"
+        "print([(step.name, step.plugin, step.failed) for step in trace.entries])"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, label], capture_output=True, text=True, env=environment, timeout=30
+    )
+    assert (done.stdout, done.stderr) == (f"{[('place', plugin, ''), ('place', plugin, 'ValueError')]}\n", "")
