@@ -14,7 +14,7 @@ import termios
 import time
 from _signal import SIGKILL
 
-from .errors import CorelaunchError, WrongStatus
+from .errors import ConfigError, CorelaunchError, WrongStatus
 from .process_io import initialize_io, root_ids
 from .records import Record
 
@@ -113,6 +113,13 @@ def _live(
     """From created to deleted, whatever happens between them."""
     try:
         init = container.process
+        if init.master_fd >= 0:
+            raise ConfigError(
+                "cannot listen to a terminal",
+                where="process.terminal",
+                why="nobody would read what the container writes to it",
+                hint="set it to false, or give a console socket",
+            )
         began = time.monotonic()
         container.start()
         ended_by = _follow(init.pidfd, exchange, None if timeout is None else began + timeout, stop)

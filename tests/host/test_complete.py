@@ -163,6 +163,16 @@ def test_without_a_pid_namespace_what_it_leaves_ends_with_it(runtime: Runtime, c
     assert (outcome.status, outcome.timed_out) == (137, True)
 
 
+def test_a_terminal_that_nobody_reads_is_refused(runtime: Runtime, config: Any) -> None:
+    before = descriptors()
+    content = config("yes")
+    content["process"]["terminal"] = True
+    with pytest.raises(ConfigError, match=r"process\.terminal"):
+        runtime.complete("one", content)
+    assert runtime.root.ids() == []
+    assert descriptors() == before
+
+
 def test_a_program_that_cannot_be_executed_leaves_nothing(runtime: Runtime, config: Any) -> None:
     before = descriptors()
     with pytest.raises(ChildError, match="nosuch"):

@@ -87,7 +87,7 @@ def test_the_command(rootfs):
     ],
 )
 def test_it_ends_when_its_time_is_over(shell, script):
-    end = shell(script, timeout=1.0, limit=5000)
+    end = shell(script, timeout=0.5, limit=5000)
     assert (end.status, end.timed_out) == (137, True)
     assert len(end.stdout) <= 5000 and len(end.stderr) <= 5000
 
