@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .screen import Screen
+
 #: ps is looked up here and nowhere else: engines call with no PATH, and we are root.
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_ARGUMENTS = ("-ef",)
@@ -24,22 +26,23 @@ def run(call: Call) -> int:
     if as_json:
         write_json(pids if pids or call.options["json"] else None)  # Go's nil slice where runc is imitated
     else:
-        write(shown(only(pids, host_ps(arguments or DEFAULT_ARGUMENTS)), whole="format" in call.given))
+        from .screen import screen_of
+
+        screen = screen_of()
+        lines = only(pids, host_ps(arguments or DEFAULT_ARGUMENTS))
+        write(readable(lines, screen.whole() if "format" in call.given else screen))
     return 0
 
 
-def shown(lines: Sequence[str], *, whole: bool) -> str:
+def readable(lines: Sequence[str], screen: Screen) -> str:
     """The lines of ps. A terminal does not act upon what a process calls itself, and each takes one line of it."""
-    from .screen import screen_of
-
-    screen = screen_of()
     if screen.is_terminal:
         from .display import cut, visible
 
         lines = [visible(line) for line in lines]
-        if not whole:
+        if screen.columns:
             lines = [cut(line, screen.columns) for line in lines]
-        if screen.colours and not whole:
+        if screen.colours:
             lines = [f"\x1b[1m{lines[0]}\x1b[0m", *lines[1:]]
     return "".join(f"{line}\n" for line in lines)
 
