@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import os
 import sys
@@ -142,16 +143,34 @@ class Behaving:
             sys.setswitchinterval(before)
 
 
+def _with_lines(file: str) -> set[int]:
+    """Where ``with`` stands. It comes again when its block ends, and an interrupt just there is lost to ``__exit__``.
+
+    A race of CPython's own (github.com/python/cpython/issues/74174), which no plugin with a lock can do anything about.
+    """
+    try:
+        with open(file, "rb") as source:
+            tree = ast.parse(source.read())
+    except (OSError, SyntaxError):
+        return set()  # a plugin without a source
+    return {node.lineno for node in ast.walk(tree) if isinstance(node, ast.With)}
+
+
 def _swallowing(stage: Stage, call: Callable[[], Any]) -> list[int]:
     """Lines of the plugin's own file at which an interrupt of this call is swallowed."""
     files = stage.files
+    blocks = {(file, line) for file in files for line in _with_lines(file)}
     found = []
     for number in range(_LINES):
         seen, at = 0, 0
+        entered: set[Any] = set()
 
-        def line(frame: Any, event: str, _argument: Any, number: int = number) -> Any:
+        def line(frame: Any, event: str, _argument: Any, number: int = number, entered: Any = entered) -> Any:
             nonlocal seen, at
-            if event == "line":
+            place = (frame.f_code.co_filename, frame.f_lineno)
+            if event == "line" and (frame, place) not in entered:
+                if place in blocks:
+                    entered.add((frame, place))
                 seen += 1
                 if seen == number + 1:
                     at = frame.f_lineno

@@ -1,9 +1,10 @@
-"""Lifecycle plugins that keep every promise: one with all hooks, one that only looks on, one that refuses most."""
+"""Lifecycle plugins that keep every promise: with all hooks, one that looks on, one that refuses most …"""
 
 # ruff: noqa: D102 -- the hooks are documented where they are declared, in corelaunch.hookspecs
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,21 @@ class OnlooksLifecycle:
     @hookimpl
     def corelaunch_moment(self, moment: Moment, log: Callable[[str, str], None]) -> None:
         log("debug", f"{moment.container_id} is {moment.name}")
+
+
+class LockingLifecycle:
+    """Counts the moments of all threads, under a lock."""
+
+    corelaunch_api = 1
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        with self._lock:
+            self._count += 1
 
 
 class ChoosyLifecycle:

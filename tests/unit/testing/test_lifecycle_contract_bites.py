@@ -30,7 +30,7 @@ COMMON = frozenset(
     }
 )
 
-RIGHT = ("ReferenceLifecycle", "OnlooksLifecycle", "ChoosyLifecycle")
+RIGHT = ("ReferenceLifecycle", "OnlooksLifecycle", "LockingLifecycle", "ChoosyLifecycle")
 HOOKS = "every_hook_exists_and_takes_arguments_that_exist"
 LEAST = "a_config_that_leaves_out_what_is_optional_will_do"
 CLEAN = "nothing_is_left_of_a_container_that_is_gone[failed]"
