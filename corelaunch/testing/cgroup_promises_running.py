@@ -11,7 +11,7 @@ import pytest
 from corelaunch.api import KernelError, ProcessHandle
 
 from .cgroup_stage import Stage
-from .cgroup_subject import wait_until
+from .cgroup_subject import PATIENCE, wait_until
 
 
 class Joining:
@@ -71,7 +71,7 @@ class Joining:
         finally:
             for fd in fds:
                 os.close(fd)
-        assert subject.hears(5)
+        assert subject.hears(PATIENCE)
         missing = [
             path
             for controller, path in made.placement.paths.items()
@@ -88,13 +88,13 @@ class Freezing:
         stage.need("freeze")
         made = stage.create()
         subject = stage.join(made, "while echo tick; do sleep 0.01; done")
-        assert subject.hears(5), "the test's own process does not run"
+        assert subject.hears(PATIENCE), "the test's own process does not run"
         stage.manager.freeze(made.placement)
         subject.drain()
         assert not subject.hears(0.15), "a process goes on after freeze has returned"
         assert stage.manager.frozen(made.placement)
         stage.manager.thaw(made.placement)
-        assert subject.hears(5), "a process does not go on after thaw"
+        assert subject.hears(PATIENCE), "a process does not go on after thaw"
         assert not stage.manager.frozen(made.placement)
 
     def test_freeze_and_thaw_twice_are_harmless(self, stage: Stage) -> None:
@@ -159,7 +159,7 @@ class Killing:
         made = stage.create()
         # It ends with the test's process, should that be killed before it can kill this one.
         subject = stage.join(made, "echo; while kill -0 $PPID; do sleep 0.05 & done 2>/dev/null")
-        assert subject.hears(5)
+        assert subject.hears(PATIENCE)
         stage.manager.kill(made.placement)
         assert stage.manager.processes(made.placement) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from corelaunch.api import (
 from .cgroup_subject import PATIENCE, LaterProcess, Subject, wait_until
 from .context import RecordingContext, names_of
 from .host import host_lacks, not_claimed
+
+_SERIAL = itertools.count(1)
 
 
 class CgroupFiles(Protocol):
@@ -69,14 +72,15 @@ class Stage:
     def __init__(self, manager: CgroupManager, files: CgroupFiles) -> None:
         self.manager = manager
         self.files = files
+        self._serial = next(_SERIAL)
         self._subjects: list[Subject] = []
         self._directories: list[str] = []
         self._made: list[Made] = []
         self._later: list[LaterProcess] = []
 
     def request(self, number: int = 0) -> CgroupRequest:
-        """The request of one of our containers."""
-        return CgroupRequest(f"cl-cg-contract-{os.getpid()}-{number}")
+        """The request of one of our containers; no other stage's have its name, so that none fails for another."""
+        return CgroupRequest(f"cl-cg-contract-{os.getpid()}-{self._serial}-{number}")
 
     def place(self, number: int = 0) -> CgroupPlacement:
         """Place a container; skip if the manager says that this host is not for it."""
@@ -98,13 +102,13 @@ class Stage:
         placement = self.place(number)
         first = self.subject() if self.manager.needs_process else None
         made = Made(self.request(number).replace(owner_uid=owner_uid), placement, ctx, first)
+        self._made.append(made)  # also if it fails half-way: close() goes by what was announced
         try:
             self.manager.create(placement, made.request, first.handle if first else None, ctx)
         except KernelError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and os.geteuid() != 0:
                 host_lacks(f"the right to make cgroups ({error})")
             raise
-        self._made.append(made)
         return made
 
     def subject(self, script: str = "exec sleep 1000", pass_fds: Sequence[int] = ()) -> Subject:
@@ -236,11 +240,12 @@ class Stage:
             with suppress(OSError):  # there is none, or the service manager was faster
                 self.files.write(f"{path}/freezer.state", "THAWED")
         self.end_processes()
+        for path in dict.fromkeys(self._directories):  # what they have forked may take longer to die
+            wait_until(lambda path=path: not self._below(path, self.files.processes))  # type: ignore[misc]
         for made in self._made:
             with suppress(Exception):  # tests say whether it can; this is for what is more than directories
                 self.manager.destroy(made.placement, made.ctx.effects)
         for path in sorted(dict.fromkeys(self._directories), key=len, reverse=True):
-            wait_until(lambda path=path: not self._below(path, self.files.processes))  # type: ignore[misc]
             self._remove(path)
 
     def _below(self, path: str, found: Callable[[str], list[int]]) -> list[int]:

@@ -239,8 +239,12 @@ def race(runtime: Runtime) -> None:
     path = bundle({"closID": "race", "schemata": ["L3:0=f;1=f0"]})
     names = [f"race{number}" for number in range(4)]
     words = [*runtime.command, "run", "--detach", "--bundle", path]
-    started = [subprocess.Popen([*words, name], **NOTHING) for name in names]
+    started = []
+    for name in names:
+        with open(f"/run/err-{name}", "wb") as err:
+            started.append(subprocess.Popen([*words, name], **{**NOTHING, "stderr": err}))
     FACTS["race"] = [one.wait() for one in started]
+    FACTS["race errors"] = [Path(f"/run/err-{name}").read_text() for name in names]
     FACTS["race tasks"] = tasks("race") == sorted(runtime.pid(name) for name in names)
     FACTS["race schemata"] = schemata("race")
     for name in names:

@@ -123,7 +123,7 @@ def test_a_foreign_group_of_the_containers_name_is_refused(facts: dict[str, Any]
 
 
 def test_launches_that_make_one_class_at_once_share_it(facts: dict[str, Any]) -> None:
-    assert facts["race"] == [0, 0, 0, 0]
+    assert facts["race"] == [0, 0, 0, 0], facts["race errors"]
     assert facts["race tasks"]
     assert facts["race schemata"] == ["MB:0=100;1=100", "L3:0=00f;1=0f0"]
 
