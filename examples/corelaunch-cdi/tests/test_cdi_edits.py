@@ -1,6 +1,8 @@
 """What a spec says becomes edits, what it must not say breaks it, and who asks in vain is told what there is."""
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 from corelaunch_cdi import plugin as cdi
@@ -61,6 +63,17 @@ def test_each_kind_of_edit_is_made(vendor):
             "host-device", {"device": "eth9", "name": "eth0", "keep-addresses": "true", "restore": "false"}
         ),
     ]
+
+
+def test_the_spec_of_the_readme_gives_what_its_annotation_asks_for(vendor):
+    spec, config = (
+        json.loads(block.partition("```")[0])
+        for block in (Path(__file__).parents[1] / "README.md").read_text().split("```json\n")[1:]
+    )
+    spec["devices"][0]["containerEdits"]["deviceNodes"][0]["hostPath"] = "/dev/null"
+    vendor({}, **spec)
+    edits = cdi.corelaunch_adjust_config({**default_config("true"), **config})
+    assert [type(edit) for edit in edits] == [api.SetEnv, api.AddDevice, api.AddMount]
 
 
 def test_edits_of_the_spec_come_once_and_first_and_the_last_device_wins(vendor):

@@ -1,6 +1,7 @@
 """Each check sees what it is to see, and a file that is not understood allows nothing."""
 
 import os
+from pathlib import Path
 
 import pytest
 from corelaunch_policy import plugin as policy
@@ -175,6 +176,13 @@ def limits(**resources):
 )
 def test_a_check_finds_what_it_forbids_and_nothing_else(refused, words, change, found):
     assert refused(words, change) == found
+
+
+def test_the_rules_of_the_readme_are_understood(rules):
+    blocks = (Path(__file__).parents[1] / "README.md").read_text().split("```toml\n")[1:]
+    rules(blocks[1].partition("```")[0])
+    [check] = policy.corelaunch_doctor()
+    assert (check.status, check.text.count(",")) == ("ok", 9)
 
 
 def test_a_source_is_where_its_links_lead(refused, tmp_path):
