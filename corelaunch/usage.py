@@ -103,7 +103,7 @@ class Sampler:
             before = self._shown
             rows = [row for row in rows if row.status in ("", *_ALIVE) or row.id in before]
             self._shown = {row.id for row in rows if row.status in _ALIVE}
-        for container_id in self._known.keys() - {row.id for row in rows if row.status != GONE}:
+        for container_id in self._known.keys() - set(present):
             del self._known[container_id]
         return rows
 

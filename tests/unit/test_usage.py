@@ -163,7 +163,9 @@ def test_what_stops_or_vanishes_stays_for_one_interval_and_for_ever_if_it_was_na
     assert [(row.id, row.status) for row in named.sample()] == [("one", "running"), ("none", "gone")]
     fake.status = "stopped"
     assert [row.status for row in unnamed.sample()] == ["stopped"]
+    loads = fake.loads
     assert unnamed.sample() == []
+    assert fake.loads == loads, "a stopped container is not read anew each time"
     fake.status = "running"
     assert [row.status for row in unnamed.sample()] == ["running"]
     (tmp_path / "one").rename(tmp_path.parent / "gone-one")

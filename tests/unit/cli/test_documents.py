@@ -124,6 +124,8 @@ def test_what_begins_with_a_dot_or_has_a_backslash_is_no_request() -> None:
         (["list", "-f", "t"], ["table"]),
         (["delete", "-f", ""], ["web-1", "web-2"]),
         (["state", ""], ["web-1", "web-2"]),
+        (["top", "web-1", ""], ["web-1", "web-2"]),
+        (["top", "--sort", "m"], ["memory"]),
         (["state", "web-1"], ["web-1"]),
         (["--root", "/other", "delete", ""], ["elsewhere"]),
         (["--root", "=", "/other", "delete", "--force", ""], ["elsewhere"]),

@@ -11,6 +11,7 @@ import pytest
 
 from corelaunch.cli import top
 from corelaunch.cli.display import width
+from corelaunch.cli.full_screen import _without_named_keys
 from corelaunch.cli.screen import Screen
 from corelaunch.cli.top_table import ORDERS, frame, ordered, rows_table
 from corelaunch.usage import Usage
@@ -169,3 +170,11 @@ def test_a_bad_call_is_one_line(cli: Cli, words: str, text: str) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("1", 1), ("0.1", 0.1), (".5", 0.5), ("3600", 3600), ("2.", 2)])
 def test_an_interval_is_in_seconds(text: str, seconds: float) -> None:
     assert top._interval(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("keys", "letters"),
+    [("q", "q"), ("\x1b[Am", "m"), ("\x1bOPc\x1b[15~i", "ci"), ("\x1b[1;5Cd", "d"), ("\x1b", ""), ("\x1bm", "")],
+)
+def test_arrows_and_other_keys_with_names_are_no_letters(keys: str, letters: str) -> None:
+    assert _without_named_keys(keys) == letters
