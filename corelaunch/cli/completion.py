@@ -71,7 +71,7 @@ def fish(global_options: Sequence[Option], commands: Mapping[str, Command], summ
         lines.append(f"complete -c {PROGRAM} -f -n {first} -a {name} -d {_quote(summaries[name])}\n")
         here = _quote(f"__fish_seen_subcommand_from {name}")
         lines += [_fish_option(option, here) for option in (*command.options, _HELP) if option.shown]
-        if _arguments(command) in ("container", "signal"):
+        if _arguments(command) in ("container", "containers", "signal"):
             lines.append(f"complete -c {PROGRAM} -f -n {here} -a '(__{PROGRAM}_containers)'\n")
         elif name == PREFIX:
             others = " ".join(other for other in commands if other != PREFIX)
@@ -87,9 +87,11 @@ PREFIX = "trace"
 
 
 def _arguments(command: Command) -> str:
-    """What a command's arguments are: "container" of which there is one, "signal" after it, "commands", or "none"."""
+    """What a command's arguments are: one "container", "signal" after it, "containers", "commands", or "none"."""
     if command.name == PREFIX:
         return "commands"
+    if command.arguments == "[container-id...]":
+        return "containers"
     known = command.arguments.startswith("<container-id>") and command.name not in ("create", "run")
     if not known:
         return "none"
@@ -159,6 +161,7 @@ _ZSH_ARGUMENTS = {
     "none": ("*:argument:_files",),
     "commands": ("1:command:({commands})", "*:argument:_files"),
     "container": (f"1:container:_{PROGRAM}_containers", "*:argument:_default"),
+    "containers": (f"*:container:_{PROGRAM}_containers",),
     "signal": (f"1:container:_{PROGRAM}_containers", "2:signal:_signals"),
 }
 
@@ -224,8 +227,8 @@ _{program}() {{
     fi
     case $arguments in
     commands) words='{commands}' ;;
-    container | signal)
-        if ((position == 0)); then
+    container | containers | signal)
+        if ((position == 0)) || [[ $arguments == containers ]]; then
             words=$("${{COMP_WORDS[0]}}" ${{root:+--root "$root"}} list -q 2>/dev/null)
         elif [[ $arguments == signal ]]; then
             words='{signals}'
