@@ -203,6 +203,16 @@ def test_it_sees_no_device_and_nothing_of_sysfs(shell):
     assert set(end.stdout.split()) <= {*names, b"core"}
 
 
+def test_it_inherits_no_descriptor_and_nothing_of_the_environment(shell, monkeypatch):
+    monkeypatch.setenv("SECRET", "of the caller")
+    with open("/etc/hostname") as held:
+        os.set_inheritable(held.fileno(), True)
+        end = shell("ls /proc/self/fd; env")
+    lines = end.stdout.decode().split("\n")
+    assert lines[:4] == ["0", "1", "2", "3"]  # the last one is the directory that ls reads
+    assert "SECRET" not in end.stdout.decode() and "4" not in lines
+
+
 def test_system_calls_that_are_a_danger_fail(rootfs, calls):
     end = corelaunch_sandbox.run(["/tmp/calls"], rootfs, files={"calls": calls})
     assert (end.status, end.stdout) == (0, b"")
