@@ -35,6 +35,9 @@ CONTRACT_FILE = Path(__file__).with_name("installed_plugins.py")
 _HOST_LACKS = "this host lacks "
 _NOT_CLAIMED = "not claimed"
 
+#: Contract and cause -> the test that has met it first.
+_FIRST = pytest.StashKey[dict[tuple[str, str], str]]()
+
 # Without this a failing promise of an editable install would show a bare AssertionError.
 pytest.register_assert_rewrite(
     *(
@@ -70,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Collect the contract file, alone or beside the files that were named on the command line."""
     chosen = config.getoption("--corelaunch-contract")
     for choice in chosen:
-        kind, _, name = choice.partition(":")
+        kind, name = _kind_and_name(choice)
         name, colon, _ = name.partition(":")
         if kind not in CONTRACTS or not name:
             raise pytest.UsageError(
@@ -78,10 +81,28 @@ def pytest_configure(config: pytest.Config) -> None:
             )
         if colon and kind != "network_strategy":
             raise pytest.UsageError(f"--corelaunch-contract {choice}: only a network_strategy has options")
+        _load(choice, kind, name)
     if chosen:
         named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
         config.args = [*named, str(CONTRACT_FILE)]
     config.pluginmanager.register(ContractReport(), "corelaunch-contract-report")
+
+
+def _kind_and_name(choice: str) -> tuple[str, str]:
+    """Both parts of KIND:NAME; the kind may be written as ``plugin new`` has it, with a hyphen."""
+    kind, _, name = choice.partition(":")
+    return kind.replace("-", "_"), name
+
+
+def _load(choice: str, kind: str, name: str) -> None:
+    """Load the plugin once: if that fails no promise can be tried, and each would say the same."""
+    from corelaunch.errors import CorelaunchError
+    from corelaunch.plugins.registry import Registry
+
+    try:
+        Registry().plugin(kind, name) if kind == "lifecycle" else Registry().load(kind, name)
+    except CorelaunchError as error:
+        raise pytest.UsageError(f"--corelaunch-contract {choice}: {error}") from None
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -100,7 +121,7 @@ class InstalledPlugins(pytest.Module):
 
         module = ModuleType("installed_plugins")
         for choice in self.config.getoption("--corelaunch-contract"):
-            kind, _, name = choice.partition(":")
+            kind, name = _kind_and_name(choice)
             cls = contract_class(kind, name, *CONTRACTS[kind])
             setattr(module, cls.__name__, cls)
         return module
@@ -113,18 +134,32 @@ class InstalledPlugins(pytest.Module):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Note what became of a promise; a skip for the host's sake fails if it was so wished."""
-    report = yield
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    """Note what became of a promise, and why; a skip for the host's sake fails if it was so wished."""
     contract = _contract_of(item)
+    style = item.config.option.tbstyle
+    if contract and style == "auto":
+        item.config.option.tbstyle = "short"  # whoever wants the source of a promise too says --tb=long
+    try:
+        report = yield
+    finally:
+        item.config.option.tbstyle = style
     if not contract:
         return report
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
     reason = reason.removeprefix("Skipped: ")
+    cause = reason
     if reason.startswith(_HOST_LACKS) and item.config.getoption("--corelaunch-host") == "require":
         report.outcome = "failed"
         report.longrepr = f"{reason} (and --corelaunch-host=require was given)"
-    report.corelaunch_promise = [contract, _verdict(report, reason), reason]
+    elif report.failed and call.excinfo is not None:
+        from .failure_causes import cause_of
+
+        cause, reason = cause_of(call.excinfo.value)
+        first = item.config.stash.setdefault(_FIRST, {}).setdefault((contract, cause), item.nodeid)
+        if first != item.nodeid and style == "auto":
+            report.longrepr = f"{reason}\n(as {first}, where its traceback is)"
+    report.corelaunch_promise = [contract, _verdict(report, reason), cause, reason]
     return report
 
 
@@ -150,25 +185,27 @@ def _verdict(report: Any, reason: str) -> str:
 
 
 class ContractReport:
-    """The last lines of a run: for each contract what was kept, not claimed, and not to be checked on this host."""
+    """The last lines of a run: for each contract how many promises were kept and how many not, and why those not."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, dict[str, int]]] = {}
+        #: Contract -> verdict -> cause -> how often, and in which words at first.
+        self._counts: dict[str, dict[str, dict[str, tuple[int, str]]]] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count (in the controlling process, if tests run in several)."""
-        contract, verdict, reason = getattr(report, "corelaunch_promise", ("", "", ""))
+        contract, verdict, cause, reason = getattr(report, "corelaunch_promise", ("", "", "", ""))
         if verdict:
             reasons = self._counts.setdefault(contract, {}).setdefault(verdict, {})
-            reasons[reason] = reasons.get(reason, 0) + 1
+            count, words = reasons.get(cause, (0, reason))
+            reasons[cause] = (count + 1, words)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Write them."""
         for contract, verdicts in self._counts.items():
             terminalreporter.section(contract)
             for verdict in ("kept", "broken", "not claimed", "host lacks", "does not apply"):
-                reasons = verdicts.get(verdict, {})
-                terminalreporter.write_line(f"{verdict}: {sum(reasons.values())}")
-                if verdict in ("not claimed", "host lacks"):
-                    for reason, count in sorted(reasons.items()):
+                reasons = verdicts.get(verdict, {}).values()
+                terminalreporter.write_line(f"{verdict}: {sum(count for count, _ in reasons)}")
+                if verdict != "kept":
+                    for count, reason in sorted(reasons, key=lambda one: (-one[0], one[1])):
                         terminalreporter.write_line(f"    {count} {reason}")

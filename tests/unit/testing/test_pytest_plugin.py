@@ -48,13 +48,13 @@ def run(tmp_path: Path) -> Run:
     work = tmp_path / "work"
     work.mkdir()
 
-    def run(*options: str, **files: str) -> subprocess.CompletedProcess[str]:
+    def run(*options: str, tb: str = "short", **files: str) -> subprocess.CompletedProcess[str]:
         for name, text in files.items():
             (work / f"{name}.py").write_text(text)
         # By its entry point, if corelaunch is installed here, else by hand.
         command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:corelaunch"]
         return subprocess.run(
-            [*command, "-p", PLUGIN, "--tb=short", *options],
+            [*command, "-p", PLUGIN, f"--tb={tb}", *options],
             capture_output=True,
             text=True,
             check=False,
@@ -112,11 +112,58 @@ def test_only_network_strategies_have_options(run: Run) -> None:
     assert "cgroup_manager:flat:limits=none: only a network_strategy has options" in done.stderr
 
 
-def test_a_plugin_that_is_not_installed_is_named_with_its_package(run: Run) -> None:
-    done = run("--corelaunch-contract", "cgroup_manager:nonesuch", "-k", "features")
-    assert done.returncode == 1
-    assert "no cgroup manager called 'nonesuch' is installed" in done.stdout
-    assert "flat" in done.stdout
+def test_a_plugin_that_cannot_be_loaded_ends_the_run_at_once_with_one_line(run: Run) -> None:
+    """No promise was tried, so none is called broken."""
+    done = run("--corelaunch-contract", "cgroup_manager:nonesuch")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.stdout == ""
+    [line] = done.stderr.strip().splitlines()
+    assert "no cgroup manager called 'nonesuch' is installed" in line
+    assert "flat" in line
+
+
+def test_a_kind_may_be_written_with_a_hyphen(run: Run) -> None:
+    """As ``corelaunch plugin new`` has it."""
+    done = run("--corelaunch-contract", "cgroup-manager:flat", "-k", "features_are_known_words")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "TestFlatCgroupManager (CgroupManagerContract)" in done.stdout
+
+
+WITH_A_BUG = """
+import pytest
+from corelaunch.testing import CgroupManagerContract
+from corelaunch.testing.fake_cgroup import FakeCgroups
+from buggy import Buggy
+
+class TestBuggy(CgroupManagerContract):
+    @pytest.fixture
+    def cgroup_files(self, tmp_path):
+        return FakeCgroups(tmp_path)
+
+    @pytest.fixture
+    def manager(self, cgroup_files):
+        return Buggy(cgroup_files)
+"""
+
+BUGGY = """
+from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
+
+class Buggy(ReferenceCgroupManager):
+    def create(self, placement, request, process, ctx):
+        raise KeyError(request.container_id)
+"""
+
+
+def test_failures_of_one_cause_are_one_line_with_their_number_and_one_traceback(run: Run) -> None:
+    done = run("-k", "Creating or create or destroy", test_mine=WITH_A_BUG, buggy=BUGGY, tb="auto")
+    assert done.returncode == 1, done.stdout
+    [broken] = [block for block in re.findall(r"^broken: .*\n(?:    .*\n)*", done.stdout, re.MULTILINE)]
+    assert re.fullmatch(
+        r"broken: (\d+)\n    \1 KeyError: 'cl-cg-contract-[-0-9]+' \(work/buggy.py:6\)\n", broken
+    ), broken
+    assert int(broken.split()[1]) > 5
+    assert done.stdout.count("raise KeyError(request.container_id)") == 1
+    assert done.stdout.index(broken) < done.stdout.index("FAILED test_mine.py")
 
 
 def test_a_run_without_contracts_imports_nothing_of_them() -> None:
