@@ -216,10 +216,13 @@ def hookimpl(
 
 
 class ProcessHandle(Record):
-    """A process that cannot be mistaken for another: ``pid`` alone may be reused, ``start_time`` may not.
+    """A process that cannot be mistaken for another: a pid alone may be reused.
 
-    ``start_time`` is field 22 of /proc/PID/stat, in clock ticks after boot (proc(5)); ``pidfd`` is -1 when the
-    handle was read from the state of a container.
+    Attributes:
+        pid: number of the process in the pid namespace of corelaunch.
+        start_time: when it began: field 22 of /proc/PID/stat, in clock ticks after boot (proc(5)); :func:`start_time`
+            reads it.
+        pidfd: descriptor of pidfd_open(2); -1 when the handle was read from the state of a container.
     """
 
     pid: int
@@ -230,9 +233,15 @@ class ProcessHandle(Record):
 class Effect(Record):
     """One thing outside corelaunch that a manager makes, as the journal knows it.
 
-    ``kind`` and ``name`` are for people ("cgroup", "/sys/fs/cgroup/pids/demo"); ``args`` is all that undoing it
-    needs. ``absent`` tells whether nothing of that name existed when it was announced. ``facts`` (device, inode,
-    ifindex, …) came with the confirmation and tell our object from a later one of the same name.
+    Attributes:
+        number: of the effect within its container's journal, from 1.
+        kind: what it is, one word for people ("cgroup", "link", "companion").
+        name: its path or name, for people ("/sys/fs/cgroup/pids/demo").
+        args: all that undoing it needs, as given to :meth:`LaunchContext.intend`; JSON values.
+        absent: whether nothing of that name existed when it was announced. False: it is not ours to undo.
+        done: whether it was confirmed. False: killed in between, so it may have been made or not.
+        facts: what came with the confirmation (``dev``, ``ino``, ``ifindex``, …) and tells our object from a later one
+            of that name.
     """
 
     number: int
@@ -245,29 +254,41 @@ class Effect(Record):
 
 
 class CgroupRequest(Record):
-    """What a container asks of its cgroup."""
+    """What a container asks of its cgroup.
+
+    Attributes:
+        container_id: id of the container.
+        path: linux.cgroupsPath as it stands in config.json, "" if absent.
+        resources: linux.resources as it stands in config.json (OCI runtime-spec, config-linux.md).
+        annotations: those of config.json.
+        mode: "required": in every hierarchy, or refuse. "best-effort" (users): where we may, and refuse only what is
+            asked of ``path`` and ``resources`` and cannot be; a placement without paths then means that there is none.
+            Or "off".
+        owner_uid: host uid that a cgroup v2 is delegated to: of the container's first process, if it has a cgroup
+            namespace and a cgroup mount that it may write to. -1: to nobody.
+        owner_gid: host gid that it is delegated to, -1 if the gid stays as it is.
+    """
 
     container_id: str
-    #: linux.cgroupsPath as it stands in config.json, "" if absent.
     path: str = ""
-    #: linux.resources as it stands in config.json (OCI runtime-spec, config-linux.md).
     resources: Mapping[str, Any] = {}
     annotations: Mapping[str, str] = {}
-    #: "required": in every hierarchy, or refuse; "best-effort" (users): where we may, and refuse only what is asked of
-    #: ``path`` and ``resources`` and cannot be; a placement without paths then means that there is none; or "off".
     mode: str = "required"
-    #: Host uid (and gid, if that is to change too) that a cgroup v2 is delegated to: of the container's first process,
-    #: if it has a cgroup namespace and a cgroup mount that it may write to. -1: to nobody.
     owner_uid: int = -1
     owner_gid: int = -1
 
 
 class CgroupPlacement(Record):
-    """Where a container's cgroup is. Core binds these paths into the container and opens ``paths[""]``."""
+    """Where a container's cgroup is. Core binds these paths into the container and opens ``paths[""]``.
 
-    #: Absolute directory per controller of a v1 hierarchy ("memory", "pids", "name=systemd" …); "" is the unified one.
+    Attributes:
+        paths: absolute directory per controller of a v1 hierarchy ("memory", "pids", "name=systemd" …); "" is the
+            unified one.
+        extra: whatever else the manager needs later (a unit name, an invocation id); JSON values only. Core keeps it
+            and does not look into it.
+    """
+
     paths: Mapping[str, str]
-    #: Whatever else the manager needs later, JSON values only (a unit name, an invocation id).
     extra: Mapping[str, Any] = {}
 
 
@@ -275,7 +296,56 @@ class CgroupStats(Record):
     """Figures of a cgroup. A figure that the kernel does not give is -1, never 0.
 
     Units are in the names: ``_ns`` nanoseconds, ``_us`` microseconds, ``_bytes`` bytes, ``_percent`` of 100. Figures
-    by CPU are in the order of the CPUs, () if they are not given.
+    by CPU are in the order of the CPUs, () if they are not given. ``io_…`` are rows of (major, minor, operation, value) of
+    the blkio/io accounting, the operation in the kernel's word, lower case ("" if there is none).
+
+    Attributes:
+        cpu_usage_ns: CPU time used, in nanoseconds.
+        cpu_user_ns: of that in user mode.
+        cpu_system_ns: of that in the kernel.
+        cpu_usage_per_cpu_ns: CPU time used, by CPU.
+        cpu_user_per_cpu_ns: of that in user mode.
+        cpu_system_per_cpu_ns: of that in the kernel.
+        cpu_periods: periods of the CPU quota that have passed (cpu.stat, nr_periods).
+        cpu_throttled_periods: of these how many were throttled.
+        cpu_throttled_ns: how long it was throttled in all, in nanoseconds.
+        memory_usage_bytes: memory in use, with the page cache.
+        memory_limit_bytes: its limit.
+        memory_max_usage_bytes: most that was ever in use.
+        memory_failures: how often the limit was hit.
+        memory_swap_usage_bytes: swap in use.
+        memory_and_swap_usage_bytes: memory and swap together, as cgroup v1 counts them.
+        memory_and_swap_limit_bytes: their limit.
+        memory_and_swap_max_usage_bytes: most that was ever in use.
+        memory_and_swap_failures: how often that limit was hit.
+        kernel_memory_usage_bytes: memory of the kernel in use (v1).
+        kernel_memory_limit_bytes: its limit.
+        kernel_memory_max_usage_bytes: most that was ever in use.
+        kernel_memory_failures: how often that limit was hit.
+        kernel_tcp_usage_bytes: buffers of TCP in use (v1).
+        kernel_tcp_limit_bytes: their limit.
+        kernel_tcp_max_usage_bytes: most that was ever in use.
+        kernel_tcp_failures: how often that limit was hit.
+        oom_kills: processes that the OOM killer has killed.
+        pids_current: processes and threads in it.
+        pids_limit: how many there may be.
+        memory_stat: every "key value" pair of memory.stat, in the kernel's own units (bytes or events).
+        io_bytes: bytes read and written, by device and operation.
+        io_operations: requests, by device and operation.
+        io_queued: requests that wait.
+        io_merged: requests that were merged with others.
+        io_service_time_ns: between dispatch and completion, in nanoseconds.
+        io_wait_time_ns: in the scheduler's queues, in nanoseconds.
+        io_time_ms: of the device, in milliseconds, without an operation ("").
+        io_sectors: sectors of 512 bytes, without an operation ("").
+        cpuset_cpus: numbers of the CPUs that processes may use.
+        cpuset_mems: numbers of the memory nodes that they may use.
+        cpuset_flags: the cpuset's other controls by name ("cpu_exclusive" …).
+        huge_pages: huge page size ("2MB") -> usage_bytes, max_usage_bytes, failures.
+        cpu_pressure: "some" and "full" -> avg10_percent, avg60_percent, avg300_percent, total_us
+            (Documentation/accounting/psi.rst).
+        memory_pressure: the same of memory.
+        io_pressure: the same of io.
     """
 
     cpu_usage_ns: int = -1
@@ -292,7 +362,6 @@ class CgroupStats(Record):
     memory_max_usage_bytes: int = -1
     memory_failures: int = -1
     memory_swap_usage_bytes: int = -1
-    #: Memory and swap together, as cgroup v1 counts them.
     memory_and_swap_usage_bytes: int = -1
     memory_and_swap_limit_bytes: int = -1
     memory_and_swap_max_usage_bytes: int = -1
@@ -308,45 +377,51 @@ class CgroupStats(Record):
     oom_kills: int = -1
     pids_current: int = -1
     pids_limit: int = -1
-    #: Every "key value" pair of memory.stat, in the kernel's own units (bytes or events).
     memory_stat: Mapping[str, int] = {}
-    #: (major, minor, operation, value) of the blkio/io accounting; operation in the kernel's word, lower case.
     io_bytes: Sequence[tuple[int, int, str, int]] = ()
     io_operations: Sequence[tuple[int, int, str, int]] = ()
     io_queued: Sequence[tuple[int, int, str, int]] = ()
     io_merged: Sequence[tuple[int, int, str, int]] = ()
     io_service_time_ns: Sequence[tuple[int, int, str, int]] = ()
     io_wait_time_ns: Sequence[tuple[int, int, str, int]] = ()
-    #: Of the device, without an operation ("").
     io_time_ms: Sequence[tuple[int, int, str, int]] = ()
     io_sectors: Sequence[tuple[int, int, str, int]] = ()
-    #: CPUs and memory nodes that processes may use, and the cpuset's other controls by name ("cpu_exclusive" …).
     cpuset_cpus: Sequence[int] = ()
     cpuset_mems: Sequence[int] = ()
     cpuset_flags: Mapping[str, int] = {}
-    #: Huge page size ("2MB") -> usage_bytes, max_usage_bytes, failures.
     huge_pages: Mapping[str, Mapping[str, int]] = {}
-    #: "some" and "full" -> avg10_percent, avg60_percent, avg300_percent, total_us (Documentation/accounting/psi.rst).
     cpu_pressure: Mapping[str, Mapping[str, float]] = {}
     memory_pressure: Mapping[str, Mapping[str, float]] = {}
     io_pressure: Mapping[str, Mapping[str, float]] = {}
 
 
 class RdtRequest(Record):
-    """linux.intelRdt of a container."""
+    """linux.intelRdt of a container.
+
+    Attributes:
+        container_id: id of the container.
+        clos_id: closID, "" if absent (the CLOS is then named after the container).
+        schemata: lines for the schemata file, in writing order (l3CacheSchema, memBwSchema, schemata).
+        monitoring: whether a monitoring group is asked for (enableMonitoring).
+        schemata_paths: where each line of ``schemata`` stands in config.json ("linux.intelRdt.schemata[0]"), for the
+            ``where`` of errors; () if they do not come from there.
+    """
 
     container_id: str
-    #: closID, "" if absent (the CLOS is then named after the container).
     clos_id: str = ""
-    #: Lines for the schemata file, in writing order (l3CacheSchema, memBwSchema, schemata).
     schemata: Sequence[str] = ()
     monitoring: bool = False
-    #: Where each of these lines stands in config.json, for errors; () if they do not come from there.
     schemata_paths: Sequence[str] = ()
 
 
 class RdtPlacement(Record):
-    """Where a container's CLOS group and monitoring group are ("" if it has none)."""
+    """Where a container's CLOS group and monitoring group are.
+
+    Attributes:
+        clos: absolute directory of the CLOS group, "" if it has none.
+        monitoring: absolute directory of the monitoring group, "" if it has none.
+        extra: whatever else the manager needs later; JSON values only. Core keeps it and does not look into it.
+    """
 
     clos: str
     monitoring: str = ""
@@ -354,35 +429,49 @@ class RdtPlacement(Record):
 
 
 class NetworkRequest(Record):
-    """One interface that a container asks for: ``--network TYPE:key=value,…`` or ``networks=[…]``."""
+    """One interface that a container asks for: ``--network TYPE:key=value,…`` or ``networks=[…]``.
+
+    Attributes:
+        container_id: id of the container.
+        index: number of the request within its container, from 0: part of every generated name.
+        type: name of the strategy.
+        options: the strategy's own options, which it checks itself. A key that is written several times arrives once,
+            its values joined by commas: ``address=A,address=B`` is ``{"address": "A,B"}``.
+    """
 
     container_id: str
-    #: Number of the request within its container, from 0: part of every generated name.
     index: int
     type: str
-    #: The strategy's own options, checked by the strategy.
     options: Mapping[str, str] = {}
 
 
 class NetworkPlacement(Record):
-    """Which links a strategy will make and what it will do to them inside."""
+    """Which links a strategy will make and what it will do to them inside.
 
-    #: Name of the link on the host side ("" if none) and inside the container.
+    Attributes:
+        host_name: name of the link on the host's side, "" if there is none.
+        container_name: name of the interface inside the container.
+        options: the strategy's options, checked and completed; JSON values only.
+        shared_name: name of a link on the host that several containers share (a bridge), "" if there is none.
+        addresses: addresses that the interface will have, as far as they are known: ``"10.0.0.2/24"``,
+            ``"fd00::2/64"``.
+        sysctl: parameters of the container's network namespace that core writes inside, name -> value as in
+            linux.sysctl; all below ``net.``.
+        nameservers: addresses that core writes into the container's /etc/resolv.conf (resolv.conf(5)).
+        search: domains that it writes there.
+        resolver_options: options that it writes there ("ndots:2").
+        hosts: more lines of the container's /etc/hosts (hosts(5)): ``"ADDRESS NAME"``.
+    """
+
     host_name: str = ""
     container_name: str = ""
-    #: The strategy's options, checked and completed; JSON values only.
     options: Mapping[str, Any] = {}
-    #: Name of a link on the host that several containers share (a bridge), "" if there is none.
     shared_name: str = ""
-    #: Addresses that the interface will have, as far as they are known: ``"10.0.0.2/24"``, ``"fd00::2/64"``.
     addresses: Sequence[str] = []
-    #: Parameters of the container's network namespace that core writes inside, as in linux.sysctl; all below net.
     sysctl: Mapping[str, str] = {}
-    #: What core writes into the container's /etc/resolv.conf (resolv.conf(5)): addresses, domains, options.
     nameservers: Sequence[str] = []
     search: Sequence[str] = []
     resolver_options: Sequence[str] = []
-    #: More lines of the container's /etc/hosts (hosts(5)): ``"ADDRESS NAME"``.
     hosts: Sequence[str] = []
 
 
@@ -452,9 +541,10 @@ class Backend:
 
     def unsupported(self, operation: str, feature: str) -> Unsupported:
         """The error for an operation whose feature is not claimed; ``raise self.unsupported(...)``."""
-        return Unsupported(
-            f"{operation} is not supported", where=type(self).__name__, why=f"it does not claim {feature!r}"
-        )
+        # Who claims it and has it not is told so: "does not claim" would send an author looking in the wrong place.
+        why = f"it claims {feature!r} and has no {operation}" if feature in self.features else ""
+        why = why or f"it does not claim {feature!r}"
+        return Unsupported(f"{operation} is not supported", where=type(self).__name__, why=why)
 
 
 class CgroupManager(Backend):
@@ -696,58 +786,78 @@ class NetworkStrategy(Backend):
 
 
 class LaunchStep(Record):
-    """A step of a launch or exec, or a plugin's part in one, that has ended; times are of CLOCK_MONOTONIC."""
+    """A step of a launch or exec, or a plugin's part in one, that has ended; times are of CLOCK_MONOTONIC.
 
-    #: "spawn", "cgroup create" …; of a plugin its method, or what it calls its own part of the work.
+    Attributes:
+        name: "spawn", "cgroup create" …; of a plugin its method, or what it calls its own part of the work.
+        plugin: kind and name of a backend ("cgroup_manager:cgroupfs"), "" for core.
+        start_ns: when it began, in nanoseconds of CLOCK_MONOTONIC.
+        duration_ns: how long it took, in nanoseconds.
+    """
+
     name: str
-    #: Kind and name of a backend ("cgroup_manager:cgroupfs"), "" for core.
     plugin: str = ""
     start_ns: int = 0
     duration_ns: int = 0
 
 
 class Moment(Record):
-    """A moment of a container's life, as lifecycle plugins see it."""
+    """A moment of a container's life, as lifecycle plugins see it.
 
-    #: One of ``corelaunch.hookspecs.MOMENTS``.
+    Attributes:
+        name: one of ``corelaunch.hookspecs.MOMENTS``; a later release may have more.
+        container_id: id of the container.
+        bundle: absolute path of its bundle.
+        step: the last launch step that was reached (``corelaunch.lifecycle.CREATE_STEPS``), "" before the first.
+        status: the OCI status: creating, created, running, paused or stopped.
+        pid: of the init, 0 when it has none; at "executed" of the process that was executed.
+        annotations: those of the config.
+        process: at "executing" and "executed" the OCI process object, else {}.
+        error: at "failed" the first error, in one line, else "".
+        exit_status: at "stopped" how its init ended: its exit status, 128 + N if signal N ended it. -1: it was no child
+            of this process (``delete`` of what another ``create`` has made), or was killed by the delete.
+        steps: at "created", "executed" and "failed" the steps that have led there, in order of their beginning; one
+            that another contains comes after it.
+    """
+
     name: str
     container_id: str
     bundle: str
-    #: The last launch step that was reached (``corelaunch.lifecycle.CREATE_STEPS``), "" before the first.
     step: str
-    #: The OCI status.
     status: str
-    #: Of the init, 0 when it has none; at "executed" of the process that was executed.
     pid: int = 0
     annotations: Mapping[str, str] = {}
-    #: At "executing" and "executed" the OCI process object, else {}.
     process: Mapping[str, Any] = {}
-    #: At "failed" the first error, in one line, else "".
     error: str = ""
-    #: At "stopped" how its init ended: its exit status, 128 + N if signal N ended it. -1: it was no child of this
-    #: process (``delete`` of what another ``create`` has made), or was killed by the delete.
     exit_status: int = -1
-    #: At "created", "executed" and "failed" the steps that have led there, in order of their beginning; one that
-    #: another contains comes after it.
     steps: Sequence[LaunchStep] = ()
 
 
 class DoctorCheck(Record):
-    """What a lifecycle plugin's look at the host found, for ``corelaunch doctor``."""
+    """What a lifecycle plugin's look at the host found, for ``corelaunch doctor``.
+
+    Attributes:
+        name: what was looked at, in a word or two.
+        status: "ok", "warn" (something cannot be done here) or "fail" (containers that need the plugin cannot be
+            launched).
+        text: what was found, in one line.
+        hint: what to do, "" if nothing.
+    """
 
     name: str
-    #: "ok", "warn" (something cannot be done here) or "fail" (containers that need the plugin cannot be launched).
     status: str
     text: str
-    #: What to do.
     hint: str = ""
 
 
 class PluginCommand(Record):
     """A command that a lifecycle plugin adds to ``corelaunch``; it reads its own options.
 
-    ``run`` gets the words after the command and the :class:`corelaunch.runtime.Runtime` that the global options ask
-    for, and returns the exit code.
+    Attributes:
+        name: the word on the command line; none of core's own.
+        summary: one line for ``corelaunch --help``.
+        run: called with the words after the command and the :class:`corelaunch.runtime.Runtime` that the global options
+            ask for; returns the exit code.
     """
 
     name: str

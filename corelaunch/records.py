@@ -45,6 +45,27 @@ class RecordType(type):
         return super().__new__(mcs, name, bases, body)
 
     @property
+    def __signature__(cls) -> Any:
+        """What ``inspect.signature`` and ``help`` ask a class for; made, and inspect imported, when somebody asks."""
+        from inspect import Parameter, Signature
+
+        types: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            types.update(vars(base).get("__annotations__", {}))
+        defaults = cls.__record_defaults__
+        return Signature(
+            [
+                Parameter(
+                    field,
+                    Parameter.POSITIONAL_OR_KEYWORD,
+                    default=defaults.get(field, Parameter.empty),
+                    annotation=types[field],
+                )
+                for field in cls.__record_fields__
+            ]
+        )
+
+    @property
     def __attrs_attrs__(cls) -> Any:
         """What attrs asks a class for; made, and attrs imported, when somebody asks."""
         import attr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import subprocess
 import sys
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
+from corelaunch import api
 from corelaunch.api import CgroupPlacement, CgroupStats, Effect, ProcessHandle
 from corelaunch.records import Record
 
@@ -77,3 +80,13 @@ def test_the_api_imports_neither_attrs_nor_pluggy_nor_typing() -> None:
         text=True,
     )
     assert shown.stdout.split() == [], shown.stderr
+
+
+def test_the_signature_of_a_record_is_that_of_its_constructor() -> None:
+    assert str(inspect.signature(Point3)) == "(x: 'int', y: 'int' = 5, z: 'int' = 0)"
+    for value in vars(api).values():
+        if isinstance(value, type) and issubclass(value, Record):
+            assert tuple(inspect.signature(value).parameters) == value.__record_fields__
+    assert "NetworkRequest(container_id: 'str', index: 'int', type: 'str', options: " in pydoc.render_doc(
+        api.NetworkRequest, renderer=pydoc.plaintext
+    )
