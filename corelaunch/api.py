@@ -296,8 +296,8 @@ class CgroupStats(Record):
     """Figures of a cgroup. A figure that the kernel does not give is -1, never 0.
 
     Units are in the names: ``_ns`` nanoseconds, ``_us`` microseconds, ``_bytes`` bytes, ``_percent`` of 100. Figures
-    by CPU are in the order of the CPUs, () if they are not given. ``io_…`` are rows of (major, minor, operation, value) of
-    the blkio/io accounting, the operation in the kernel's word, lower case ("" if there is none).
+    by CPU are in the order of the CPUs, () if they are not given. ``io_…`` are rows of (major, minor, operation, value)
+    of the blkio/io accounting, the operation in the kernel's word, lower case ("" if there is none).
 
     Attributes:
         cpu_usage_ns: CPU time used, in nanoseconds.

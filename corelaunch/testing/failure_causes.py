@@ -54,7 +54,7 @@ def _line_of_the_plugin(error: BaseException) -> str:
     """``package/file.py:LINE`` of the last frame that is neither corelaunch's nor Python's nor pytest's; "" if none."""
     for path, line in reversed(_frames(error)):
         packages = path.rpartition(f"{os.sep}site-packages{os.sep}")[2]
-        if packages == path and path.startswith(_STDLIB) or path.startswith((_OURS, "<")):
+        if (packages == path and path.startswith(_STDLIB)) or path.startswith((_OURS, "<")):
             continue
         if packages.split(os.sep)[0] in ("_pytest", "pluggy", "pytest"):
             return ""  # the promise was called by these: nothing of the plugin is below
