@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -280,6 +281,27 @@ def test_a_signal_reaches_the_container(cli: Cli, bundles: Bundles, tmp_path: Pa
         assert tracer.wait(20) == 5
     assert out.read_text() == "ready\ngot\n"
     assert f"run {one}: exit code 5, " in err.read_text()
+
+
+def test_a_key_of_the_terminal_reaches_the_container_once(cli: Cli, bundles: Bundles) -> None:
+    """The terminal tells every process of its foreground, the verb's too: what is passed on would be told twice."""
+    program = "trap 'echo got' INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done; exit 4"
+    words = cli.words("trace", "run", "--bundle", bundles("sh", "-c", program), cli.new_id())
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execve(words[0], words, ENVIRONMENT)
+    text = b""
+    try:
+        while data := os.read(master, 4096):
+            text += data
+            if text.endswith(b"ready\r\n"):
+                os.write(master, b"\x03")
+    except OSError:
+        pass  # EIO: nobody has it open any more
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+    assert text.count(b"got") == 1
+    assert b": exit code 4, " in text
 
 
 def test_sockets_to_listen_on_and_preserved_descriptors_reach_the_verb(cli: Cli, bundles: Bundles) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import corelaunch
 from corelaunch.errors import ConfigError, ContainerExists
@@ -108,6 +111,30 @@ def test_trace_is_written_also_when_the_command_fails(cli: Cli, tmp_path: Path) 
     (prepare,) = (line for line in steps if line["step"] == "prepare")
     assert (verb["step"], verb["id"], verb["exit_code"], verb["error"]) == ("create", "one", 1, "no")
     assert (prepare["verb"], prepare["failed"]) == ("create", "ConfigError")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "error"),
+    [
+        (ConfigError("no", hint="yes"), 1, "no (yes)"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ZeroDivisionError("zero"), 1, "ZeroDivisionError: zero"),
+    ],
+)
+def test_a_trace_says_how_the_command_ended(
+    cli: Cli, tmp_path: Path, failure: BaseException, code: int, error: str
+) -> None:
+    outcome = cli("--trace", str(tmp_path / "t"), "create", "one", runtime=FakeRuntime(failure=failure))
+    verb = json.loads((tmp_path / "t").read_text().splitlines()[0])
+    assert outcome.code == verb["exit_code"] == code
+    assert verb["error"] == error
+
+
+def test_imports_are_as_they_were_after_a_traced_command(cli: Cli, tmp_path: Path) -> None:
+    before = builtins.__import__
+    cli("--trace", str(tmp_path / "t"), "create", "one")
+    cli("--trace", str(tmp_path / "t"), "create", "one", runtime=FakeRuntime(failure=KeyboardInterrupt()))
+    assert builtins.__import__ is before
 
 
 def test_a_trace_that_cannot_be_written_does_not_hide_why_the_command_failed(cli: Cli) -> None:
