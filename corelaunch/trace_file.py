@@ -6,8 +6,9 @@ Members of a line: ``step``, ``plugin`` ("" for core), ``start_us`` (after the b
 Lines of a command's verb also have ``verb``, ``id`` (the container), ``depth`` (how many steps it is within), and
 ``failed``, the exception that ended the step, if one did. They come in order of beginning; the first is the verb's own,
 with ``monotonic_us`` (CLOCK_MONOTONIC at its beginning), ``exit_code``, ``error`` and ``forgotten`` (steps that a verb
-which ran for long has dropped). Lines of programs that use the API come in order of ending, and so do those of older
-releases, which have the first four members.
+which ran for long has dropped), and if ``corelaunch trace`` has written it ``before_us``, ``after_us`` and ``cpu_us``,
+which only another process can measure (see :class:`TracedVerb`). Lines of programs that use the API come in order of
+ending, and so do those of older releases, which have the first four members.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def lines_of_traced(verb: TracedVerb) -> Iterator[Mapping[str, Any]]:
     yield {
         **{"step": verb.verb, "plugin": "", "start_us": 0, "duration_us": verb.duration_us, "depth": 0, **whose},
         **{"monotonic_us": verb.monotonic_us, "exit_code": verb.exit_code, "error": verb.error},
-        "forgotten": verb.forgotten,
+        **{"forgotten": verb.forgotten, "before_us": verb.before_us, "after_us": verb.after_us, "cpu_us": verb.cpu_us},
     }
     for step in verb.steps:
         line = {"step": step.name, "plugin": step.plugin, "start_us": step.start_us, "duration_us": step.duration_us}
@@ -190,6 +191,9 @@ _MEMBERS: Mapping[str, tuple[type[str] | type[int], Any]] = {
     "exit_code": (int, -1),
     "error": (str, ""),
     "forgotten": (int, 0),
+    "before_us": (int, -1),
+    "after_us": (int, -1),
+    "cpu_us": (int, -1),
 }
 _WORDS = {str: "a string", int: "a number from 0"}
 
@@ -246,7 +250,7 @@ def _verb(lines: Sequence[Mapping[str, Any]]) -> TracedVerb:
     filled: TracedVerb = verb.replace(
         duration_us=own["duration_us"],
         monotonic_us=own["monotonic_us"],
-        exit_code=own["exit_code"] if own["exit_code"] >= 0 else None,
+        **{name: own[name] for name in ("exit_code", "before_us", "after_us", "cpu_us") if own[name] >= 0},
         error=own["error"],
         forgotten=own["forgotten"],
     )

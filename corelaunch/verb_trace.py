@@ -47,10 +47,11 @@ class VerbTrace(Trace):
     def step(self, name: str, plugin: str = "") -> Any:
         """As :meth:`Trace.step`. A step just within one of the same name and plugin is that one.
 
-        (A backend's method is a step of the launch, and a call that the guard sees.)
+        (A backend's method is a step of the launch, which knows which of several networks it is for, and a call that
+        the guard sees.)
         """
         under_way = self._under_way
-        if under_way and plugin and (under_way[-1].name, under_way[-1].plugin) == (name, plugin):
+        if under_way and plugin and under_way[-1].name == name and f"{under_way[-1].plugin}:".startswith(f"{plugin}:"):
             return _NOTHING
         return VerbStep(self, name, plugin, len(under_way))
 

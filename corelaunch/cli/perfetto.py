@@ -7,7 +7,7 @@ Reference: "Trace Event Format", the object format; times are in microseconds.
 
 from __future__ import annotations
 
-from .trace_account import GAP, PLUGIN, WAIT, rows, total
+from .trace_account import GAP, PLUGIN, WAIT, plugin_of, rows, total
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,14 +53,15 @@ def _of_verb(verb: TracedVerb, pid: int, place: int, offset: int, numbers: Itera
             arguments = {name: value for name, value in arguments.items() if value not in (None, "")}
             yield _event(title, "verb", pid, pid, offset, total(found), arguments)
         elif row.kind != GAP:
-            arguments = {"own_us": row.own, **({"failed": row.failed} if row.failed else {})}
+            arguments = {"own_us": row.own, "plugin": row.plugin, "failed": row.failed}
+            arguments = {name: value for name, value in arguments.items() if value != ""}
             yield _event(row.name, row.kind, pid, tracks[track], offset + row.start, row.duration, arguments)
 
 
 def _track(row: Row) -> str:
     """The track of a row. A step that a plugin times within its call is on the plugin's."""
     if row.kind == PLUGIN:
-        return row.plugin
+        return plugin_of(row)
     return _INIT if row.kind == WAIT else _MAIN
 
 

@@ -58,13 +58,14 @@ def _traced(call: Call) -> tuple[Ended, Sequence[TracedVerb]]:
     before = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
     options = [*_global_words(call.settings), "--trace", TRACE, "--trace-record", RECORD]
     ended = run(sys.executable, [*before, *options, *call.arguments])
-    found = verbs(io.BytesIO(ended.trace), "the trace of the verb") or _recovered(ended)
+    known = verbs(io.BytesIO(ended.trace), "the trace of the verb") or _recovered(ended)
+    found = [_completed(verb, ended) for verb in known]
     if call.settings["trace"]:
         try:
             append(call.settings["trace"], [line for verb in found for line in lines_of_traced(verb)])
         except OSError as error:
             raise KernelError.of("cannot write the trace", error, where=call.settings["trace"]) from None
-    return ended, [_completed(verb, ended) for verb in found]
+    return ended, [verb.replace(error="") for verb in found]  # it has just been told
 
 
 def _recovered(ended: Ended) -> Sequence[TracedVerb]:
@@ -84,7 +85,6 @@ def _completed(verb: TracedVerb, ended: Ended) -> TracedVerb:
         after_us=max(ended.end // 1000 - verb.monotonic_us - verb.duration_us, 0),
         exit_code=ended.code,
         cpu_us=ended.cpu_us,
-        error="",  # it has just been told
     )
     return completed
 

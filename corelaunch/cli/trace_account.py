@@ -94,7 +94,8 @@ def sums(found: Sequence[Row]) -> list[tuple[str, int]]:
     plugins: dict[str, int] = {}
     for row in found:
         if row.kind == PLUGIN:
-            plugins[row.plugin] = plugins.get(row.plugin, 0) + row.own
+            plugin = plugin_of(row)
+            plugins[plugin] = plugins.get(plugin, 0) + row.own
         else:
             by_kind[row.kind] = by_kind.get(row.kind, 0) + row.own
     answer = []
@@ -104,6 +105,11 @@ def sums(found: Sequence[Row]) -> list[tuple[str, int]]:
         elif by_kind.get(kind):
             answer.append((SUMS[kind], by_kind[kind]))
     return answer
+
+
+def plugin_of(row: Row) -> str:
+    """Kind and name of the plugin of a row: without the number of one of a container's networks."""
+    return ":".join(row.plugin.split(":")[:2])
 
 
 def slowest(found: Sequence[Row]) -> Row | None:

@@ -13,7 +13,7 @@ import pytest
 
 from corelaunch.errors import ChildError, ConfigError, CorelaunchError, KernelError
 from corelaunch.trace import LIMIT, Trace
-from corelaunch.trace_file import TracedVerb, read
+from corelaunch.trace_file import TracedVerb, append, lines_of_traced, read
 from corelaunch.verb_trace import VerbTrace
 
 OLD = '{"step":"%s","plugin":"","start_us":%d,"duration_us":%d}\n'
@@ -202,6 +202,27 @@ def test_a_call_of_a_backend_is_one_step_though_launch_and_guard_both_see_it() -
         with trace.step("write limits", "cgroup_manager:mine"):
             pass
     assert [(step.name, step.depth) for step in trace.entries] == [("create", 0), ("write limits", 1)]
+
+
+def test_a_network_is_told_from_another_of_its_kind_and_its_call_is_one_step() -> None:
+    trace = VerbTrace("create")
+    with trace.step("create", "network_strategy:bridge:1"), trace.step("create", "network_strategy:bridge"):
+        pass
+    with trace.step("create", "network_strategy:bridge2"), trace.step("create", "network_strategy:bridge"):
+        pass
+    assert [(step.plugin, step.depth) for step in trace.entries] == [
+        ("network_strategy:bridge:1", 0),
+        ("network_strategy:bridge2", 0),
+        ("network_strategy:bridge", 1),
+    ]
+
+
+def test_what_the_tracer_has_measured_is_kept(tmp_path: Path) -> None:
+    traced(tmp_path / "t")
+    (verb,) = read(str(tmp_path / "t"))
+    completed = verb.replace(before_us=11, after_us=0, cpu_us=13, exit_code=7, error="no")
+    append(str(tmp_path / "u"), lines_of_traced(completed))
+    assert read(str(tmp_path / "u")) == [completed]
 
 
 class Child:

@@ -113,6 +113,11 @@ def test_time_between_steps_is_shown_and_a_little_of_it_is_in_the_sum_alone() ->
     assert re.search(r"^    not in a step +1.00 ", "\n".join(lines), re.MULTILINE)
 
 
+def test_the_networks_of_one_plugin_are_one_part_of_the_sum() -> None:
+    steps = [step("place", 0, 10, 0, "network_strategy:veth"), step("create", 10, 20, 0, "network_strategy:veth:0")]
+    assert ("network_strategy:veth", 30) in sums(rows(verb(*steps)))
+
+
 def test_the_slowest_step_is_the_one_with_the_longest_time_of_its_own() -> None:
     inner = verb(step("prepare", 0, 9000), step("place", 100, 8000, 1, "cgroup_manager:mine"))
     found = slowest(rows(inner))
