@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ..trace_file import TracedVerb
     from .trace_account import Row
 
-#: Pieces between steps that are shorter than this part of the whole have no line; the sum has them.
-_SMALLEST_GAP = 0.01
+#: Pieces between steps, and imports, that are shorter than this part of the whole have no line; the sum has them.
+_SMALLEST = 0.01
 #: The container's own process takes no more than this part of the picture, however long it runs.
 _LONGEST_RUN = 0.2
 #: Verbs that the front answers itself where it can (native/quick.c), but not under a trace.
@@ -87,7 +87,7 @@ def waterfall(verb: TracedVerb, width: int, *, unicode: bool = True, colours: bo
     marks = UNICODE if unicode else ASCII
     found = rows(verb)
     whole = total(found)
-    shown = [row for row in found if row.kind != GAP or row.duration >= whole * _SMALLEST_GAP]
+    shown = [row for row in found if row.duration >= whole * _SMALLEST or not _is_incidental(row)]
     page = _Page(max(width, 40), marks, whole, colours=colours)
     page.fit([_label(row) for row in shown], _Scale(found))
     lines = [page.paint(page.fitted(text, page.width), _BOLD) for text in _head(verb)]
@@ -235,6 +235,11 @@ class _Scale:
                 length = end - start
                 place -= min(time, end) - start - (min(time, end) - start) * self._most / length
         return place
+
+
+def _is_incidental(row: Row) -> bool:
+    """Whether it is worth a line only if it takes long."""
+    return row.kind == GAP or (row.name.startswith(f"{IMPORT} ") and not row.failed)
 
 
 def _label(row: Row) -> str:

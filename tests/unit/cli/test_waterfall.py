@@ -118,6 +118,24 @@ def test_the_networks_of_one_plugin_are_one_part_of_the_sum() -> None:
     assert ("network_strategy:veth", 30) in sums(rows(verb(*steps)))
 
 
+def test_imports_have_a_line_where_they_take_long_and_the_import_of_a_plugin_in_any_case() -> None:
+    steps = (
+        step("import creation", 0, 5000),
+        step("import jsontext", 5000, 100),
+        step("place", 5200, 300, 0, "cgroup_manager:mine"),
+        step("import mine.limits", 5200, 250, 1, "cgroup_manager:mine"),
+        step("import mine.paths", 5450, 10, 1, "cgroup_manager:mine"),
+        step("import", 5600, 1, 0, "lifecycle:audit"),
+    )
+    names = [line[2:].strip().split("  ")[0] for line in waterfall(verb(*steps), 80)[1:-1]]
+    assert [name for name in names if "import" in name] == [
+        "import creation",
+        "mine: import limits",
+        "audit: import",
+        "imports",
+    ]
+
+
 def test_the_slowest_step_is_the_one_with_the_longest_time_of_its_own() -> None:
     inner = verb(step("prepare", 0, 9000), step("place", 100, 8000, 1, "cgroup_manager:mine"))
     found = slowest(rows(inner))
