@@ -736,8 +736,9 @@ class NetworkStrategy(Backend):
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         """Container side: addresses, routes, MTU, up, through a netlink socket that lives in the container.
 
-        ``netlink_fd`` is a bound-less NETLINK_ROUTE SOCK_DGRAM socket; the strategy must not close it and never
-        enters a namespace. pyroute2 closes what it is given: ``pyroute2.IPRoute(fileno=os.dup(netlink_fd))``.
+        ``netlink_fd`` is a bound-less NETLINK_ROUTE SOCK_DGRAM socket, lent for this call; a strategy that closes it
+        fails the launch, and none enters a namespace. pyroute2 closes what it is given:
+        ``pyroute2.IPRoute(fileno=os.dup(netlink_fd))``.
         """
         raise NotImplementedError
 

@@ -195,10 +195,6 @@ def _undo_failed(runtime: Runtime, launch: lifecycle.Launch, process: InitProces
     book = launch.book
     runtime.guard.child = None
     lifecycle.fail(launch, process)
-    if process.master_fd >= 0:
-        os.close(process.master_fd)
-    if process.handle is not None:
-        os.close(process.handle.pidfd)
     try:
         with runtime.trace.step("undo"):
             teardown.undo(book, runtime.registry, runtime.log, skip_missing=True)

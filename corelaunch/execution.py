@@ -133,9 +133,6 @@ def _launch(
             write_pid_file(pid_file, child.pid)
     except BaseException:
         lifecycle.fail(launch, child)
-        for fd in (child.master_fd, child.handle.pidfd if child.handle is not None else -1):
-            if fd >= 0:
-                os.close(fd)
         raise
     finally:
         os.close(errors)

@@ -168,9 +168,10 @@ def _create(launch: Launch, process: InitProcess, io: ProcessIO, save_state: Cal
     with launch.step("reap"):
         process.reap_stage0()
     with launch.step("networks"):
-        for network in backends.networks:
-            launch.call(network, "create", init, launch.context(network))
-            launch.call(network, "initialize", process.netlink_fd, launch.context(network))
+        if backends.networks:
+            from .networks_step import make
+
+            make(launch, init, process.netlink_fd)
     with launch.step("plan"):
         _send_plan(launch, process)
     with launch.step("hooks point"):
@@ -327,9 +328,10 @@ def _execute(launch: Launch, process: SetnsProcess, io: ProcessIO, error_pipe: i
 
 
 def fail(launch: Launch, process: ParentProcess) -> None:
-    """Kill and reap the child of a launch that failed."""
-    process.terminate()
-    process.close()
+    """Kill and reap the child of a launch that failed, and close all that we hold of it."""
+    from .bootstrap.abandon import abandon
+
+    abandon(process, launch.log)
 
 
 def _with_oom(launch: Launch, error: CorelaunchError) -> CorelaunchError:

@@ -197,9 +197,7 @@ class ParentProcess:
             self._encoded = self.plan.without_setgroups().encode()
         fd = native.sealed_memfd("corelaunch-plan", self._encoded)
         try:
-            flags = (lib.CL_PLAN_START_FIFO if start_fifo >= 0 else 0) | (
-                lib.CL_PLAN_ERROR_FIFO if error_fifo >= 0 else 0
-            )
+            flags = lib.CL_PLAN_START_FIFO * (start_fifo >= 0) | lib.CL_PLAN_ERROR_FIFO * (error_fifo >= 0)
             extra = [f for f in (start_fifo, error_fifo) if f >= 0]
             self.channel.send("PLAN", pack("=II", flags, len(self._encoded)), [fd, *extra])
         finally:
@@ -231,12 +229,8 @@ class ParentProcess:
                 resource.prlimit(self.pid, number, (_limit(soft), _limit(hard)))
             except (OSError, ValueError) as error:
                 reason = error if isinstance(error, OSError) else OSError(1, str(error))
-                raise KernelError.of(
-                    "cannot set rlimit",
-                    reason,
-                    where=f"number {number} to {soft}:{hard}",
-                    hint="raising a hard limit needs CAP_SYS_RESOURCE",
-                ) from error
+                where, hint = f"number {number} to {soft}:{hard}", "raising a hard limit needs CAP_SYS_RESOURCE"
+                raise KernelError.of("cannot set rlimit", reason, where=where, hint=hint) from error
 
     def signal(self, number: int) -> None:
         """Send a signal to the container's process, by pidfd."""
@@ -279,15 +273,20 @@ class ParentProcess:
         self.end_sources()
         if self._channel is not None:
             self._channel.close()
-        if self.netlink_fd >= 0:
-            os.close(self.netlink_fd)
-            self.netlink_fd = -1
-        for fd in self._join_fds:
-            os.close(fd)
-        self._join_fds = ()
-        if self.stage0 is not None and self.stage0.pidfd >= 0:
-            os.close(self.stage0.pidfd)
+        self.release(self.netlink_fd, *self._join_fds)
+        self.netlink_fd, self._join_fds = -1, ()
+        if self.stage0 is not None:
+            self.release(self.stage0.pidfd)
             self.stage0 = self.stage0.replace(pidfd=_NO_PIDFD)
+
+    def release(self, *fds: int) -> None:
+        """Close descriptors of ours; that a plugin has closed one already keeps us from nothing."""
+        for fd in fds:
+            try:
+                if fd >= 0:
+                    os.close(fd)
+            except OSError as error:
+                self._log("warning", f"somebody else closed descriptor {fd} of this launch: {error.strerror}")
 
     def excused(self) -> bool:
         """Whether the child may keep us waiting although a phase's time is over: asked whenever it is."""

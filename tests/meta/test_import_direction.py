@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "moments",
         "network_files",
         "networks",
+        "networks_step",
         "notify",
         "oci_hooks",
         "preparation",
