@@ -13,8 +13,10 @@ from .output import write, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
+
+    from ..usage import Usage
 
 #: Names of the orders; those of :mod:`corelaunch.cli.top_table`, which the help need not import.
 _ORDERS = "cpu memory pids io network oom age id".split()
@@ -60,26 +62,37 @@ def _has_whole_terminal() -> bool:
     return os.isatty(1) and posix.environ.get(b"TERM", b"") not in (b"", b"dumb")
 
 
-def samples(call: Call, interval: float) -> Iterator[dict[str, Any]]:
-    """An object every ``interval`` seconds, the first after one interval: its rates need an earlier look."""
+def samples(call: Call, interval: float, *, at_once: bool = False) -> Iterator[dict[str, Any]]:
+    """An object every ``interval`` seconds, the first after one interval: its rates need an earlier look.
+
+    Args:
+        call: of the command.
+        interval: in seconds.
+        at_once: give that earlier look, too, without rates.
+    """
     from ..usage import Sampler
 
     sampler = Sampler(call.runtime(), call.arguments)
-    before = time.monotonic()
-    sampler.sample()
-    due = before
+    before = due = time.monotonic()
+    rows = sampler.sample()
+    if at_once:
+        yield _sample(rows, 0.0)
     while True:
         # A look that took longer than the interval is not made up for.
         due = max(due + interval, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
         now = time.monotonic()
         rows = sampler.sample()
-        yield {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "interval_s": round(now - before, 3),
-            "containers": [_rounded(row.as_dict()) for row in rows],
-        }
+        yield _sample(rows, now - before)
         before = now
+
+
+def _sample(rows: Iterable[Usage], seconds: float) -> dict[str, Any]:
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "interval_s": round(seconds, 3),
+        "containers": [_rounded(row.as_dict()) for row in rows],
+    }
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +113,7 @@ def _print(call: Call, interval: float, order: str, count: int) -> int:
 def _work(call: Call, interval: float) -> int:
     """What the process does that looks at the containers; its lines are for ours."""
     try:
-        for sample in samples(call, interval):
+        for sample in samples(call, interval, at_once=True):
             write_json(sample)
     except BaseException as error:  # noqa: BLE001 - there is nobody above
         return report(call.log, error, COMMAND.failure)

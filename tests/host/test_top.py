@@ -181,6 +181,17 @@ def test_nothing_is_left_when_the_terminal_is_closed(
     wait_until(lambda: not Path(f"/proc/{sampler}").exists(), 10, "the other process to end")
 
 
+def test_there_is_something_to_see_and_keys_work_before_the_first_interval_is_over(
+    cli: Cli, container: str, window: Callable[..., Window]
+) -> None:
+    shown = window(cli.words("top", "--interval", "3600"))
+    shown.expect(rf"{container} .*/64.0M")
+    shown.type("i")
+    shown.expect("by io, every 3600 s")
+    shown.type("q")
+    assert is_given_back(shown, shown.rest())
+
+
 def test_a_resize_is_followed(cli: Cli, container: str, window: Callable[..., Window]) -> None:
     shown = window(cli.words(*QUICK), 10, 100)
     shown.expect(r"q quit  c cpu  m memory  p pids  i io  n network  o oom  a age  d id")
