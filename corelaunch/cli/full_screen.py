@@ -49,7 +49,8 @@ class FullScreen:
         # Handlers first: from the first change on there is somebody who takes it back.
         self._old_wake = _signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in SIGNALS:
-            self._handlers[number] = _signal.signal(number, _nothing)
+            if _signal.getsignal(number) != _signal.SIG_IGN:  # nohup, a job in the background: it stays so
+                self._handlers[number] = _signal.signal(number, _nothing)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -8,10 +8,17 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
+
+
+def default_signals() -> None:
+    """In a new process: who runs the tests in the background has these ignored (POSIX, 2.9.3.1), and so would we."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Window:
@@ -29,6 +36,7 @@ class Window:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def _lead(self) -> None:
+        default_signals()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../unit/cli"))
 from cli_host import Bundles, Cli, wait_until
 from listing_schemas import problems
 from plugin_site import Site
-from terminal_window import Window
+from terminal_window import Window, default_signals
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -96,7 +96,8 @@ def test_the_figures_are_those_of_the_container(cli: Cli, container: str) -> Non
 
 def test_json_goes_on_an_object_a_line_until_the_reader_goes(cli: Cli, container: str) -> None:
     words = cli.words("top", "--interval", "0.1", "--json", container)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, preexec_fn=default_signals) as process:
         assert process.stdout is not None and process.stderr is not None
         for _ in range(3):
             assert json.loads(process.stdout.readline())["containers"][0]["id"] == container

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from corelaunch.cli import top
 from corelaunch.cli.display import width
-from corelaunch.cli.full_screen import _without_named_keys
+from corelaunch.cli.full_screen import FullScreen, _without_named_keys
 from corelaunch.cli.screen import Screen
 from corelaunch.cli.top_table import ORDERS, frame, ordered, rows_table
 from corelaunch.usage import Usage
@@ -178,3 +180,18 @@ def test_an_interval_is_in_seconds(text: str, seconds: float) -> None:
 )
 def test_arrows_and_other_keys_with_names_are_no_letters(keys: str, letters: str) -> None:
     assert _without_named_keys(keys) == letters
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored_and_handlers_are_put_back() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    terminated = signal.getsignal(signal.SIGTERM)
+    try:
+        with FullScreen(-1, 1) as screen:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert screen.taken() == b""
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert screen.taken() == bytes([signal.SIGTERM])
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == terminated
+    finally:
+        signal.signal(signal.SIGHUP, before)
