@@ -287,7 +287,7 @@ def test_exec_follows_an_init_that_was_moved_to_another_cgroup(runtime: Runtime,
 def test_a_pinned_runtime_does_not_pin_its_containers(runtime: Runtime, bundle: Bundle, output: Any) -> None:
     mine = os.sched_getaffinity(0)
     if len(mine) < 2:
-        pytest.skip("this machine has one CPU")
+        pytest.skip("this host lacks a second CPU")
     os.sched_setaffinity(0, {min(mine)})
     try:
         assert (

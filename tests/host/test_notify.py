@@ -135,7 +135,7 @@ def test_start_waits_until_the_container_is_ready_and_tells_the_service_manager(
 ) -> None:
     if runtime == "runc":
         if not os.path.exists(RUNC) or manager.address.startswith("@"):
-            pytest.skip("no runc, or a runc that knows no abstract names")
+            pytest.skip("this host lacks a runc that knows abstract names")
         cli = Cli(RUNC, tmp_path / "runc", MARK + "-r")
         request.addfinalizer(cli.delete_all)
     one = cli.new_id()

@@ -96,11 +96,12 @@ def first_process(groups: list[Path], namespaces: tuple[str, ...]) -> list[str]:
 def sweep(prefix: str) -> None:
     """Remove what is left of makers that are dead and whose janitor is, too."""
     for hierarchy in hierarchies():
-        left = [group for group in hierarchy.glob(f"{prefix}-*-*-*") if not _maker_lives(group.name)]
+        left = [group for group in hierarchy.glob(f"{prefix}-*-*-*") if not maker_lives(group.name)]
         _remove(left, seconds=1)
 
 
-def _maker_lives(name: str) -> bool:
+def maker_lives(name: str) -> bool:
+    """Whether the process that has made this cgroup, by its name, is there."""
     pid, started, _ = name.rsplit("-", 3)[1:]
     return pid.isdigit() and _start_time(int(pid)) == started
 
