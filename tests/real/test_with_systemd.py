@@ -302,9 +302,13 @@ def test_the_machine_is_as_before(tmp_path: Path) -> None:
         }
         return {name: read() for name, read in texts.items()}
 
-    before = machine()
-    shell("unified", "echo cl-real >/etc/hostname; touch /etc/cl-real /run/cl-real; hostname cl-real")
-    shell("unified", "true", "--user", USER, cwd="/")
-    assert machine() == before
+    for _ in range(3):  # somebody else may change it meanwhile; what a systemd does, it does each time
+        before = machine()
+        shell("unified", "echo cl-real >/etc/hostname; touch /etc/cl-real /run/cl-real; hostname cl-real")
+        shell("unified", "true", "--user", USER, cwd="/")
+        after = machine()
+        if after == before:
+            break
+    assert after == before
     assert not os.path.exists("/etc/cl-real")
     assert not os.path.exists("/run/cl-real")
