@@ -565,6 +565,10 @@ class CgroupManager(Backend):
     #: True: ``create`` wants the blocked first process (a systemd scope); False: it runs before there is one.
     needs_process: bool = False
 
+    #: If ``limits`` is claimed, but not for all: the members of linux.resources that are taken ("pids", "memory" …),
+    #: others are refused, already by ``place``. None: whatever the host has. (devices, rdma, unified are features.)
+    limits_of: frozenset[str] | None = None
+
     def place(self, request: CgroupRequest) -> CgroupPlacement:
         """Say where the cgroup will be. Pure: reads what it must of the host, changes nothing.
 

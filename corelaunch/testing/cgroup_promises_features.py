@@ -38,6 +38,16 @@ OPERATIONS: dict[str, tuple[Callable[[CgroupManager, CgroupPlacement], Any], ...
 }
 
 
+#: Member of linux.resources -> an object that limits something by it.
+LIMITS: dict[str, dict[str, Any] | list[Any]] = {
+    "pids": {"limit": 17},
+    "memory": {"limit": 32 * MIB},
+    "cpu": {"shares": 512},
+    "blockIO": {"weight": 100},
+    "hugepageLimits": [{"pageSize": "2MB", "limit": 2 * MIB}],
+}
+
+
 class Unclaimed:
     """What is outside ``features``."""
 
@@ -45,7 +55,7 @@ class Unclaimed:
     def test_an_unclaimed_operation_is_refused(self, stage: Stage, feature: str) -> None:
         """Unsupported, and not a quiet nothing: who asked would take it for done."""
         if feature in stage.manager.features:
-            pytest.skip(f"feature {feature!r} is claimed: other promises test it")
+            pytest.skip("the feature is claimed: other promises test it")
         made = stage.create()
         for operation in OPERATIONS[feature]:
             try:
@@ -85,6 +95,25 @@ class Limiting:
         stage.set(made, {})
         stage.set(made, {"memory": {"limit": 32 * MIB}})
         assert stage.control(made, "pids", "pids.max", "pids.max") == "17"
+
+    def test_limits_that_are_not_claimed_are_refused_already_by_place(self, stage: Stage) -> None:
+        """``plan`` must not promise what ``create`` will refuse."""
+        stage.need("limits")
+        claimed = stage.manager.limits_of
+        if claimed is None:
+            pytest.skip("limits of every kind are claimed")
+        unknown = sorted(claimed - set(LIMITS))
+        assert not unknown, f"limits_of has members of linux.resources that the contract does not know: {unknown}"
+        made, taken = stage.create(), {member: LIMITS[member] for member in claimed}
+        stage.manager.place(made.request.replace(resources=taken))
+        for member in LIMITS.keys() - claimed:
+            resources = {member: LIMITS[member]}
+            with pytest.raises(Unsupported):
+                stage.manager.set_resources(made.placement, resources)
+                pytest.fail(f"set_resources took {resources}, and limits_of does not claim it")
+            with pytest.raises(Unsupported):
+                stage.manager.place(made.request.replace(resources=resources))
+                pytest.fail(f"place took {resources}, which set_resources will refuse")
 
     def test_a_limit_that_cannot_be_set_is_an_error(self, stage: Stage) -> None:
         """Never dropped silently; from the kernel with path and errno, from the manager's own check with JSON path."""

@@ -78,7 +78,7 @@ class ReferenceCgroupManager(CgroupManager):
                 name = v1 if section in placement.paths else v2
                 value = "max" if limit < 0 and name.endswith("max") else str(limit)
                 self._write(f"{self._of(placement, section)}/{name}", value)
-        self._swap(placement, resources.get("memory", {}).get("swap"))
+        self._swap(placement, resources.get("memory", {}))
 
     def update_resources(self, placement: CgroupPlacement, resources: Mapping[str, Any]) -> None:
         """set_resources; when it fails, what the controls said before is written back."""
@@ -196,12 +196,18 @@ class ReferenceCgroupManager(CgroupManager):
         else:
             self._write(f"{path}/cgroup.freeze", str(int(frozen)))
 
-    def _swap(self, placement: CgroupPlacement, swap: int | None) -> None:
+    def _swap(self, placement: CgroupPlacement, memory: Mapping[str, Any]) -> None:
+        """``swap`` is memory and swap together; v2 has a limit for swap alone."""
+        swap = memory.get("swap")
         if swap is None:
             return
-        if "memory" not in placement.paths:
-            raise Unsupported("cannot limit this", where="linux.resources.memory.swap")
-        self._write(f"{placement.paths['memory']}/memory.memsw.limit_in_bytes", str(swap))
+        if "memory" in placement.paths:
+            self._write(f"{placement.paths['memory']}/memory.memsw.limit_in_bytes", str(swap))
+        elif "limit" in memory:
+            self._write(f"{placement.paths['']}/memory.swap.max", str(swap - memory["limit"]))
+        else:
+            why = "no limit of memory is given"
+            raise Unsupported("cannot limit this", where="linux.resources.memory.swap", why=why)
 
     def _below(self, path: str) -> list[int]:
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
+
+import pytest
 
 from corelaunch.api import (
     CgroupManager,
@@ -19,9 +22,10 @@ from corelaunch.api import (
     Unsupported,
 )
 
+from .cgroup_probe import OWN_FEATURES, missing_for, missing_for_any_cgroup
 from .cgroup_subject import PATIENCE, LaterProcess, Subject, wait_until
 from .context import RecordingContext, names_of
-from .host import host_lacks, not_claimed
+from .host import NOT_CLAIMED, host_lacks, not_claimed
 
 _SERIAL = itertools.count(1)
 
@@ -83,11 +87,16 @@ class Stage:
         return CgroupRequest(f"cl-cg-contract-{os.getpid()}-{self._serial}-{number}")
 
     def place(self, number: int = 0) -> CgroupPlacement:
-        """Place a container; skip if the manager says that this host is not for it."""
+        """Place a container; skip if this host is not for such a manager."""
         try:
             placement = self.manager.place(self.request(number))
         except Unsupported as error:
-            host_lacks(f"what the manager needs ({error})")
+            missing = missing_for_any_cgroup(self.files, self.manager.features)
+            if missing:
+                host_lacks(missing)
+            pytest.fail(f"place refuses a container that asks for nothing, on a host that has all it needs: {error}")
+        if not isinstance(placement, CgroupPlacement):
+            pytest.fail(f"place returned {placement!r}, which is no CgroupPlacement")
         for path in placement.paths.values():
             while not os.path.isdir(path):
                 self._directories.append(path)
@@ -207,18 +216,28 @@ class Stage:
             host_lacks("a kernel behind its cgroup files")
 
     def set(self, made: Made, resources: Mapping[str, Any]) -> None:
-        """Set limits; skip if this host has no such controller."""
-        try:
-            self.manager.set_resources(made.placement, resources)
-        except Unsupported as error:
-            host_lacks(f"a controller ({error})")
+        """Set limits; skip if this host has no such controller, or the manager does not claim it."""
+        self._limit("set_resources", made, resources)
 
     def update(self, made: Made, resources: Mapping[str, Any]) -> None:
-        """Change limits; skip if this host has no such controller."""
+        """Change limits; skip if this host has no such controller, or the manager does not claim it."""
+        self._limit("update_resources", made, resources)
+
+    def _limit(self, method: str, made: Made, resources: Mapping[str, Any]) -> None:
+        claimed = self.manager.limits_of
+        for member in resources:
+            if claimed is not None and member not in claimed and member not in OWN_FEATURES:
+                pytest.skip(f"limits of {member} {NOT_CLAIMED}")
         try:
-            self.manager.update_resources(made.placement, resources)
+            getattr(self.manager, method)(made.placement, resources)
         except Unsupported as error:
-            host_lacks(f"a controller ({error})")
+            missing = missing_for(self.files, made.placement.paths, resources)
+            if missing:
+                host_lacks(missing)
+            pytest.fail(
+                f"{method} refuses {json.dumps(resources)}, which its features promise and this host has "
+                f"(limits_of says which limits are not promised): {error}"
+            )
 
     def control(self, made: Made, controller: str, v1: str, v2: str) -> str:
         """The value of a control file, whichever version of cgroups holds it."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pytest
 
-from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy
+from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy, Unsupported
 
 from .host import host_lacks, not_claimed
 from .network_host import Container, EffectRecorder, host_links, run_and_die
@@ -81,7 +81,10 @@ class Stage:
         self, more: Mapping[str, str] = MappingProxyType({}), *, container_id: str = "clnet-contract", index: int = 0
     ) -> NetworkPlacement:
         """Place a request with more options."""
-        return self.strategy.place(self.request(more, container_id, index))
+        placement = self.strategy.place(self.request(more, container_id, index))
+        if not isinstance(placement, NetworkPlacement):
+            pytest.fail(f"place returned {placement!r}, which is no NetworkPlacement")
+        return placement
 
     def request(
         self, more: Mapping[str, str] = MappingProxyType({}), container_id: str = "clnet-contract", index: int = 0
@@ -107,14 +110,23 @@ class Stage:
     def create(
         self, placement: NetworkPlacement, recorder: EffectRecorder | None = None, container: Container | None = None
     ) -> EffectRecorder:
-        """Create; skip if this kernel has no such type of link."""
+        """Create; skip if this kernel has no such type of link.
+
+        The kernel's own word for that is EOPNOTSUPP (rtnl_newlink() in net/core/rtnetlink.c), so that is what counts:
+        as the ``errno`` of the error, or of what it was raised from. Other refusals are the strategy's.
+        """
         recorder = recorder or EffectRecorder()
         self.undo_later(placement, recorder)
         try:
             self.strategy.create(placement, (container or self.container).process, recorder)
-        except KernelError as error:
-            if error.errno == errno.EOPNOTSUPP:
-                host_lacks(f"this type of link ({error})")
+        except (KernelError, Unsupported) as error:
+            if errno.EOPNOTSUPP in (error.errno, getattr(error.__cause__, "errno", 0), _netlink_code(error.__cause__)):
+                host_lacks(f"this type of link ({error.what})")
+            if isinstance(error, Unsupported):
+                pytest.fail(
+                    f"create refuses: {error} (if this kernel has no such type of link, say so with the kernel's own "
+                    "word: KernelError(…, errno=errno.EOPNOTSUPP))"
+                )
             raise
         return recorder
 
@@ -141,6 +153,11 @@ class Stage:
         if not left:
             pytest.skip(f"all of {', '.join(features)} are claimed")
         return left
+
+
+def _netlink_code(error: BaseException | None) -> int:
+    """The number in an error of pyroute2 (NetlinkError.code)."""
+    return getattr(error, "code", 0)
 
 
 def static(link: SeenLink) -> SeenLink:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+import pytest
+
 from corelaunch.api import Effect, KernelError, RdtManager, RdtPlacement, RdtRequest, Unsupported, mounts_of_type
 
 from .cgroup_subject import Subject
@@ -110,11 +112,30 @@ class Stage:
         return RdtRequest(f"cl-rdt-contract-{os.getpid()}-{number}", **more)  # type: ignore[arg-type]
 
     def place(self, request: RdtRequest) -> RdtPlacement:
-        """Place; skip if the manager says that this host is not for it."""
+        """Place; skip if this host cannot do what is asked. Whether it can is seen here: the manager may be wrong."""
         try:
-            return self.manager.place(request)
+            placement = self.manager.place(request)
         except Unsupported as error:
-            host_lacks(f"what the manager needs ({error})")
+            missing = self._missing(request)
+            if missing:
+                host_lacks(missing)
+            pytest.fail(f"place refuses what its features promise and this host has: {error}")
+        if not isinstance(placement, RdtPlacement):
+            pytest.fail(f"place returned {placement!r}, which is no RdtPlacement")
+        return placement
+
+    def _missing(self, request: RdtRequest) -> str:
+        """What resctrl here has not of what is asked (Documentation/filesystems/resctrl.rst, "Info directory")."""
+        there = {line.strip().partition(":")[0] for line in self.files.read(f"{self.root}/schemata").splitlines()}
+        asked = {line.partition(":")[0] for line in request.schemata}
+        if asked - there:
+            return f"the resource {' and '.join(sorted(asked - there))} in resctrl"
+        if request.monitoring:
+            try:
+                self.files.read(f"{self.root}/info/L3_MON/mon_features")
+            except OSError:
+                return "monitoring in resctrl"
+        return ""
 
     def create(self, request: RdtRequest | None = None, ctx: RecordingContext | None = None) -> Made:
         """Place and create."""
