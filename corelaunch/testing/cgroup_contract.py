@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from corelaunch.api import CgroupManager
+from corelaunch.plugins.guard import CALL_SECONDS
 
 from .cgroup_kernel import KernelCgroups
 from .cgroup_promises_devices import Devices
@@ -26,6 +27,7 @@ from .cgroup_promises_running import Freezing, Joining, Killing
 from .cgroup_promises_up import Creating, Placing
 from .cgroup_promises_v2 import Delegating, Nesting, Pressure, Unified
 from .cgroup_stage import CgroupFiles, Stage
+from .guest_promises import Behaving, Guest, play_once
 
 
 class CgroupManagerContract(
@@ -43,6 +45,7 @@ class CgroupManagerContract(
     Pressure,
     Unclaimed,
     ComingDown,
+    Behaving,
 ):
     """Promises of ``corelaunch.api.CgroupManager``. Fixtures: ``manager`` must be overridden, ``cgroup_files`` may."""
 
@@ -57,8 +60,21 @@ class CgroupManagerContract(
         return KernelCgroups()
 
     @pytest.fixture
-    def stage(self, manager: CgroupManager, cgroup_files: CgroupFiles) -> Iterator[Stage]:
+    def call_seconds(self) -> float:
+        """How long one call may take before it counts as one that does not return."""
+        return CALL_SECONDS
+
+    @pytest.fixture
+    def guest(self, manager: CgroupManager, cgroup_files: CgroupFiles, call_seconds: float) -> Guest:
+        """The manager, where it may misbehave."""
+        return Guest(Stage(manager, cgroup_files), call_seconds)
+
+    @pytest.fixture
+    def stage(
+        self, manager: CgroupManager, cgroup_files: CgroupFiles, guest: Guest, request: pytest.FixtureRequest
+    ) -> Iterator[Stage]:
         """The manager, and what the tests do to it."""
+        play_once(request, manager, guest.trial)
         stage = Stage(manager, cgroup_files)
         yield stage
         stage.close()

@@ -50,6 +50,30 @@ class ComingDown:
         assert not missing, f"removed without an effect that says it is ours: {missing}"
         assert made.first is None or not stage.makes_units or made.first.alive, "its process was killed"
 
+    def test_destroy_does_not_say_that_it_is_done_while_something_is_left(self, stage: Stage) -> None:
+        """Of a cgroup that is busy: the record goes with an answer, and stays with an error."""
+        made = stage.create()
+        stage.join(made)
+        try:
+            stage.manager.destroy(made.placement, made.ctx.effects)
+        except KernelError as error:
+            assert error.errno and error.where, f"without errno or path: {error!r}"
+        else:
+            assert not stage.left(made), f"no error, and left behind: {stage.left(made)}"
+
+    def test_destroy_leaves_siblings_whose_names_begin_alike(self, stage: Stage) -> None:
+        """Of another container, whose id is longer."""
+        made = stage.create()
+        for path in made.directories:
+            stage.make_foreign(f"{path}0")
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        missing = [path for path in made.directories if not os.path.isdir(f"{path}0")]
+        for path in made.directories:
+            with suppress(FileNotFoundError):
+                stage.files.rmdir(f"{path}0")
+        assert not missing, f"removed, though it is somebody else's: the siblings of {missing}"
+
     def test_destroy_removes_what_the_container_nested_inside(self, stage: Stage) -> None:
         """Three deep, in every hierarchy."""
         made = stage.create()

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -115,6 +116,27 @@ class Limiting:
                 stage.manager.place(made.request.replace(resources=resources))
                 pytest.fail(f"place took {resources}, which set_resources will refuse")
 
+    def test_an_update_leaves_what_it_does_not_name(self, stage: Stage) -> None:
+        """``corelaunch update --memory`` is about memory alone."""
+        stage.need("limits", "update")
+        made = stage.create()
+        stage.join(made)
+        stage.set(made, {"pids": {"limit": 17}})
+        stage.update(made, {"memory": {"limit": 32 * MIB}})
+        assert stage.control(made, "pids", "pids.max", "pids.max") == "17"
+
+    def test_limits_change_while_frozen_and_nothing_moves(self, stage: Stage) -> None:
+        """A paused container can be updated, and stays paused."""
+        stage.need("limits", "update", "freeze")
+        made = stage.create()
+        subject = stage.join(made, "while echo tick; do sleep 0.01; done")
+        assert subject.hears(5), "the test's own process does not run"
+        stage.manager.freeze(made.placement)
+        stage.update(made, {"pids": {"limit": 23}})
+        subject.drain()
+        assert stage.manager.frozen(made.placement), "an update has thawed what was frozen"
+        assert not subject.hears(0.1), "an update has thawed what was frozen"
+
     def test_a_limit_that_cannot_be_set_is_an_error(self, stage: Stage) -> None:
         """Never dropped silently; from the kernel with path and errno, from the manager's own check with JSON path."""
         stage.need("limits")
@@ -187,6 +209,34 @@ class Measuring:
         }
         assert not wrong, f"not a figure: {wrong}"
         assert any(isinstance(value, int) and value >= 0 for value in figures.values()), "no figure at all is known"
+
+    def test_a_figure_of_a_controller_that_is_not_there_is_minus_one(self, stage: Stage) -> None:
+        """0 would be a figure: a container without the controller is not one that has used nothing."""
+        stage.need("stats")
+        made = stage.create()
+        stage.join(made)
+        for path in made.directories:
+            with suppress(OSError):
+                stage.files.read(f"{path}/cpu.stat")
+                pytest.skip("the kernel tells of CPU time everywhere here")
+        if {"cpu", "cpuacct"} & set(made.placement.paths):
+            pytest.skip("there is a controller for CPU time here")
+        stats = stage.manager.stats(made.placement)
+        figures = {name: value for name, value in stats.as_dict().items() if name.startswith("cpu_")}
+        invented = [name for name, value in figures.items() if isinstance(value, int) and value != -1]
+        assert not invented, f"the kernel does not give these here: {invented}"
+
+    def test_figures_are_those_of_now(self, stage: Stage) -> None:
+        """Not those of the call before."""
+        stage.need("stats")
+        made = stage.create()
+        stage.join(made)
+        before = stage.manager.stats(made.placement).pids_current
+        stage.join(made)
+        after = stage.manager.stats(made.placement).pids_current
+        if -1 in (before, after):
+            pytest.skip("this manager does not count processes")
+        assert after == before + 1, f"{before} processes, and with one more {after}"
 
     def test_figures_by_cpu_are_part_of_the_whole(self, stage: Stage) -> None:
         """One figure for each CPU, and together no more than what a later look says of all."""

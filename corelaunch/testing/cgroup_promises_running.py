@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 
 import pytest
 
 from corelaunch.api import KernelError, ProcessHandle
 
 from .cgroup_stage import Stage
-from .cgroup_subject import PATIENCE, wait_until
+from .cgroup_subject import PATIENCE, is_alive, wait_until
 
 
 class Joining:
@@ -50,6 +51,16 @@ class Joining:
         listed = stage.manager.processes(made.placement)
         assert {outer.pid, inner.pid} <= set(listed), f"{outer.pid} and {inner.pid} are inside, listed are {listed}"
         assert len(listed) == len(set(listed)), f"listed twice: {listed}"
+
+    def test_processes_lists_no_threads(self, stage: Stage) -> None:
+        """A signal to each of the list must not come several times."""
+        made = stage.create()
+        code = "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); print(1, flush=True)"
+        subject = stage.join(made, f"exec {sys.executable} -SIc '{code}'")
+        assert subject.hears(PATIENCE), "the test's own process does not run"
+        others = [made.first.pid] if made.first is not None else []
+        listed = stage.manager.processes(made.placement)
+        assert sorted(listed) == sorted([subject.pid, *others]), f"process {subject.pid} has two threads: {listed}"
 
     def test_processes_of_a_cgroup_that_is_gone_are_none(self, stage: Stage) -> None:
         """``delete`` asks, after something else has cleaned up."""
@@ -171,6 +182,18 @@ class Killing:
         stage.manager.kill(made.placement)
         stage.manager.destroy(made.placement, made.ctx.effects)
         stage.manager.kill(made.placement)
+
+    def test_kill_goes_by_the_cgroup_and_not_by_process_groups(self, stage: Stage) -> None:
+        """A child that was there before the join is not in the cgroup, though in the group and session."""
+        stage.need("kill")
+        stage.need_kernel()
+        made = stage.create()
+        victim = stage.subject("sleep 1000 & echo $!; read go; exec sleep 1000")
+        bystander = int(victim.line())
+        stage.manager.add_process(made.placement, victim.handle)
+        stage.manager.kill(made.placement)
+        assert victim.wait() == -9
+        assert is_alive(bystander), "a process that is not in the cgroup was killed"
 
     def test_kill_leaves_a_process_elsewhere_alone(self, stage: Stage) -> None:
         """Also one that has left the cgroup."""

@@ -11,6 +11,7 @@ from corelaunch.api import AlreadyExists, ConfigError
 
 from .cgroup_stage import Stage
 from .context import Killed, RecordingContext, names_of
+from .guest_child import at_once
 
 _WORDS = "limits update freeze stats oom oom-events kill devices self-join plain-directories adopt rdma unified"
 FEATURES = frozenset(f"{_WORDS} pressure delegate cgroup-v1 cgroup-v2 systemd systemd-user".split())
@@ -60,10 +61,21 @@ class Placing:
         used = sorted(set(placement.paths) & set(names))
         assert used, f"cgroup v{version} is claimed, and the placement has {sorted(placement.paths)}"
 
-    def test_a_path_with_dotdot_is_refused(self, stage: Stage) -> None:
+    def test_ids_that_are_long_and_alike_have_cgroups_of_their_own(self, stage: Stage) -> None:
+        """An id has up to 223 letters, and engines make many that begin alike."""
+        stage.place()
+        long = "cl-cg-contract-".ljust(222, "0")
+        one, two = (stage.manager.place(stage.request().replace(container_id=long + end)).paths for end in "12")
+        shared = set(one.values()) & set(two.values())
+        assert not shared, f"two containers share {shared}"
+        too_long = [path for path in one.values() if len(os.path.basename(path)) > 255]
+        assert not too_long, f"no name of a directory: {too_long}"
+
+    @pytest.mark.parametrize("path", ["/cl-cg-contract/../../elsewhere", "../elsewhere", "..", "/..", "cl-cg/../.."])
+    def test_a_path_with_dotdot_is_refused(self, stage: Stage, path: str) -> None:
         """Whatever a manager makes of ``cgroupsPath``, it does not climb."""
         with pytest.raises(ConfigError) as caught:
-            stage.manager.place(stage.request().replace(path="/cl-cg-contract/../../elsewhere"))
+            stage.manager.place(stage.request().replace(path=path))
         assert caught.value.where, "the error does not say where in the config it is"
 
 
@@ -82,6 +94,41 @@ class Creating:
         announced = {name for effect in made.ctx.all_effects for name in names_of(effect)}
         secret = [path for path in made.directories if path not in announced]
         assert not secret, f"made without announcing it: {secret}"
+
+    def test_an_effect_says_in_its_args_which_directories_it_is(self, stage: Stage) -> None:
+        """``path`` or ``paths``: core looks for processes in them, and ``destroy`` has nothing else to go by."""
+        made = stage.create()
+        told = {path for e in made.ctx.all_effects for path in e.args.get("paths") or [e.args.get("path", "")]}
+        missing = [path for path in made.directories if path not in told]
+        assert not missing, f"in no effect's args: {missing}"
+
+    def test_parents_that_were_made_go_too(self, stage: Stage) -> None:
+        """They are announced like the cgroup itself, or another one's work."""
+        if stage.makes_units:
+            pytest.skip("the service manager makes them, and removes them in its own time")
+        directories = dict.fromkeys(stage.place().paths.values())
+        missing = {parent for path in directories for parent in _parents(path) if not os.path.isdir(parent)}
+        made = stage.create()
+        stage.end_processes()
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        left = sorted(path for path in missing if os.path.isdir(path))
+        assert not left, f"made on the way, and left behind: {left}"
+
+    def test_several_threads_may_create_at_the_same_time(self, stage: Stage) -> None:
+        """A program that uses the API does, with one manager."""
+
+        def launch(number: int) -> None:
+            for _ in range(3):
+                made = stage.create(number)
+                missing = [path for path in made.directories if not os.path.isdir(path)]
+                assert not missing, f"place promised {missing}, create did not make it"
+                if made.first is not None:
+                    made.first.end()
+                stage.manager.destroy(made.placement, made.ctx.effects)
+                assert not stage.left(made), f"left behind: {stage.left(made)}"
+
+        for failure in at_once(*(lambda number=number: launch(number) for number in range(4))):
+            raise failure
 
     def test_create_announces_before_it_makes_and_tells_the_truth(self, stage: Stage) -> None:
         """``absent`` decides whether a thing may be removed."""
@@ -158,3 +205,11 @@ class Creating:
             stage.end_processes()
             stage.manager.destroy(made.placement, made.ctx.effects)
         assert not stage.left(made)
+
+
+def _parents(path: str) -> list[str]:
+    """The directories above one, but for the root."""
+    found = []
+    while (path := os.path.dirname(path)) != "/":
+        found.append(path)
+    return found

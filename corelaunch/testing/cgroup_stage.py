@@ -25,6 +25,8 @@ from corelaunch.api import (
 from .cgroup_probe import OWN_FEATURES, missing_for, missing_for_any_cgroup
 from .cgroup_subject import PATIENCE, LaterProcess, Subject, wait_until
 from .context import RecordingContext, names_of
+from .guest_child import Child
+from .guest_watched import Watched
 from .host import NOT_CLAIMED, host_lacks, not_claimed
 
 _SERIAL = itertools.count(1)
@@ -63,6 +65,10 @@ class Made:
     def directories(self) -> list[str]:
         """The directories of the placement, each once."""
         return list(dict.fromkeys(self.placement.paths.values()))
+
+
+#: Feature -> what a round calls of it, in this order.
+_ROUND = {"stats": ("stats",), "oom": ("oom_kill_count",), "freeze": ("freeze", "frozen", "thaw"), "kill": ("kill",)}
 
 
 class Stage:
@@ -193,6 +199,28 @@ class Stage:
         """What is still there of all that was announced or placed."""
         announced = [name for effect in made.ctx.all_effects for name in names_of(effect)]
         return sorted({path for path in [*made.directories, *announced] if os.path.lexists(path)})
+
+    def round(self, number: int, child: Child) -> None:
+        """One container, used as far as the manager claims, and destroyed."""
+        self.manager, claimed = Watched(self.manager, child), self.manager.features  # type: ignore[assignment]
+        resources: dict[str, Any] = {"pids": {"limit": 17}}
+        try:
+            made = self.create(number)
+            self.join(made)
+            for feature, method in (("limits", "set_resources"), ("update", "update_resources")):
+                if feature in claimed:
+                    with suppress(Unsupported):  # no such controller here
+                        getattr(self.manager, method)(made.placement, resources)
+            for feature, methods in _ROUND.items():
+                for method in methods if feature in claimed else ():
+                    getattr(self.manager, method)(made.placement)
+            self.manager.processes(made.placement)
+            self.end_processes()
+            for _ in range(2):
+                self.manager.destroy(made.placement, made.ctx.effects)
+        finally:
+            self.close()
+            self._made.clear()
 
     @property
     def makes_units(self) -> bool:

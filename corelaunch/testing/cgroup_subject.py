@@ -64,6 +64,10 @@ class Subject:
         ready, _, _ = select.select([self._output], [], [], seconds)
         return bool(ready) and bool(os.read(self._output.fileno(), 1 << 20))
 
+    def line(self) -> str:
+        """The next line that it writes."""
+        return self._output.readline().decode()
+
     def drain(self) -> None:
         """Read what it has written so far."""
         while self.hears(0):
@@ -143,6 +147,15 @@ def _serve(manager: CgroupManager, read: int, write: int) -> None:
         os.write(write, json.dumps(answer).encode())
         # Not sys.exit: the test runner's own clean-up must not run twice.
         os._exit(0)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = _AT_ONCE) -> bool:

@@ -8,6 +8,7 @@ refuses, with its errno and its words. Where root may mount, ``fuse_resctrl`` ha
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pickle
 import shutil
@@ -20,7 +21,7 @@ from .resctrl_model import ResctrlModel
 
 _FIXED = frozenset({"info", "mon_groups", "mon_data"})
 #: Where the model is kept between calls, as they may come from several processes.
-_STATE = ".model"
+_STATE, _LOCK = ".model", ".lock"
 
 
 class FakeResctrl:
@@ -92,14 +93,16 @@ class FakeResctrl:
     @contextmanager
     def _model(self, path: str) -> Iterator[tuple[ResctrlModel, str]]:
         """The model, and what it calls a path; kept again afterwards, also when it has refused."""
-        model = ResctrlModel(self._machine)
-        vars(model).update(pickle.loads((self._root / _STATE).read_bytes()))
-        try:
-            yield model, path.removeprefix(self.root())
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, path) from None
-        finally:
-            self._keep(model)
+        with open(self._root / _LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of threads and processes: each opens it itself
+            model = ResctrlModel(self._machine)
+            vars(model).update(pickle.loads((self._root / _STATE).read_bytes()))
+            try:
+                yield model, path.removeprefix(self.root())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, path) from None
+            finally:
+                self._keep(model)
 
     def _keep(self, model: ResctrlModel) -> None:
         state = {name: value for name, value in vars(model).items() if name != "machine"}

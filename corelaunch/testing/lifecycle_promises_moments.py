@@ -14,7 +14,7 @@ from corelaunch.api import CorelaunchError, PluginError
 from corelaunch.hookspecs import MOMENTS, VETOES
 from corelaunch.plugins.lifecycle_hooks import call_all
 
-from .lifecycle_child import Changes
+from .guest_child import Changes
 from .lifecycle_stage import LIFE, NAME, Stage, an_ended_process
 
 #: As engines make them: the first letters of many are the same.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,8 +21,8 @@ from corelaunch.plugins.guard import CALL_SECONDS, Guard
 from corelaunch.plugins.lifecycle_hooks import load_hooks, observe_all
 from corelaunch.spec.bundle import Bundle
 
-from .lifecycle_child import Changes, Child
-from .lifecycle_surroundings import descriptors
+from .guest_child import Changes, Child
+from .guest_surroundings import descriptors
 
 NAME = "contract"
 
@@ -208,21 +207,3 @@ def an_ended_process() -> int:
         os._exit(0)
     os.waitpid(pid, 0)
     return pid
-
-
-def at_once(*works: Callable[[], None]) -> list[BaseException]:
-    """Do several things in threads at the same time; what they raised."""
-    failures: list[BaseException] = []
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 -- a thread must not swallow it
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return failures

@@ -245,4 +245,4 @@ class NeedsTheEnvironment(ReferenceLifecycle):
 
     @hookimpl
     def corelaunch_adjust_config(self, config: Mapping[str, Any], container_id: str) -> Sequence[ConfigEdit]:
-        return [SetEnv("CACHE", f"{os.environ['PATH']}/cache")]
+        return [SetEnv("CACHE", f"{os.environ['HOME']}/cache")]

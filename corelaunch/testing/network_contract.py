@@ -25,7 +25,9 @@ from typing import Any
 import pytest
 
 from corelaunch.api import NetworkStrategy
+from corelaunch.plugins.guard import CALL_SECONDS
 
+from .guest_promises import Behaving, Guest, play_once
 from .host import host_lacks
 from .network_host import LaterProcess, private_network
 from .network_promises_bridge import Sharing
@@ -38,7 +40,9 @@ from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
-class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, Moving, Accompanied, ComingDown):
+class NetworkStrategyContract(
+    Placing, GoingUp, Running, Sharing, Translating, Moving, Accompanied, ComingDown, Behaving
+):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
     @pytest.fixture
@@ -78,8 +82,26 @@ class NetworkStrategyContract(Placing, GoingUp, Running, Sharing, Translating, M
         process.close()
 
     @pytest.fixture
-    def stage(self, strategy: NetworkStrategy, options: Any, private_host: None) -> Iterator[Stage]:
+    def call_seconds(self) -> float:
+        """How long one call may take before it counts as one that does not return."""
+        return CALL_SECONDS
+
+    @pytest.fixture
+    def guest(self, strategy: NetworkStrategy, options: Any, private_host: None, call_seconds: float) -> Guest:
+        """The strategy, where it may misbehave."""
+        return Guest(Stage(strategy, options), call_seconds)
+
+    @pytest.fixture
+    def stage(
+        self,
+        strategy: NetworkStrategy,
+        options: Any,
+        private_host: None,
+        guest: Guest,
+        request: pytest.FixtureRequest,
+    ) -> Iterator[Stage]:
         """The strategy with one container."""
+        play_once(request, strategy, guest.trial)
         stage = Stage(strategy, options)
         yield stage
         stage.close()

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from corelaunch.api import Effect, KernelError, NetworkPlacement, NetworkRequest, NetworkStrategy, Unsupported
 
+from .guest_child import Child
+from .guest_watched import Watched
 from .host import host_lacks, not_claimed
 from .network_host import Container, EffectRecorder, host_links, run_and_die
 from .network_rtnetlink import IFLA_IFNAME, Rtnetlink, SeenLink, attribute
@@ -136,6 +139,21 @@ class Stage:
         recorder = self.create(placement, container=container)
         self.strategy.initialize(placement, container.netlink_fd, recorder)
         return recorder
+
+    def round(self, number: int, child: Child) -> None:
+        """One container, used as far as the strategy claims, and destroyed."""
+        strategy: Any = Watched(self.strategy, child)
+        claimed = self.strategy.features
+        placement, recorder = strategy.place(self.request({}, index=number)), EffectRecorder()
+        with Container() as container:
+            try:
+                strategy.create(placement, container.process, recorder)
+                strategy.initialize(placement, container.netlink_fd, recorder)
+                if "stats" in claimed and placement.container_name != "lo":
+                    strategy.stats(placement)
+            finally:
+                for _ in range(2):
+                    strategy.destroy(placement, recorder.effects)
 
     def undo_later(self, placement: NetworkPlacement, effects: EffectRecorder | Sequence[Effect]) -> None:
         """At the end of the promise, undo what the effects say then."""

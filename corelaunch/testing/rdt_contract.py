@@ -17,7 +17,9 @@ from collections.abc import Iterator
 import pytest
 
 from corelaunch.api import RdtManager
+from corelaunch.plugins.guard import CALL_SECONDS
 
+from .guest_promises import Behaving, Guest, play_once
 from .rdt_promises_down import ComingDown
 from .rdt_promises_refusing import Refusing
 from .rdt_promises_sharing import Sharing
@@ -25,7 +27,7 @@ from .rdt_promises_up import Creating, Placing, Using
 from .rdt_stage import KernelResctrl, ResctrlFiles, Stage
 
 
-class RdtManagerContract(Placing, Creating, Sharing, Using, Refusing, ComingDown):
+class RdtManagerContract(Placing, Creating, Sharing, Using, Refusing, ComingDown, Behaving):
     """Promises of ``corelaunch.api.RdtManager``. Fixtures: ``manager`` must be overridden, ``resctrl_files`` may."""
 
     @pytest.fixture
@@ -39,8 +41,21 @@ class RdtManagerContract(Placing, Creating, Sharing, Using, Refusing, ComingDown
         return KernelResctrl()
 
     @pytest.fixture
-    def stage(self, manager: RdtManager, resctrl_files: ResctrlFiles) -> Iterator[Stage]:
+    def call_seconds(self) -> float:
+        """How long one call may take before it counts as one that does not return."""
+        return CALL_SECONDS
+
+    @pytest.fixture
+    def guest(self, manager: RdtManager, resctrl_files: ResctrlFiles, call_seconds: float) -> Guest:
+        """The manager, where it may misbehave."""
+        return Guest(Stage(manager, resctrl_files), call_seconds)
+
+    @pytest.fixture
+    def stage(
+        self, manager: RdtManager, resctrl_files: ResctrlFiles, guest: Guest, request: pytest.FixtureRequest
+    ) -> Iterator[Stage]:
         """The manager, and what the tests do to it."""
+        play_once(request, manager, guest.trial)
         stage = Stage(manager, resctrl_files)
         yield stage
         stage.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from .cgroup_subject import wait_until
 from .rdt_stage import LaterProcess, Stage
 
 
@@ -54,7 +55,13 @@ class ComingDown:
         stage.files.write(f"{made.placement.clos}/tasks", f"{other.pid}\n")
         stage.manager.destroy(made.placement, made.ctx.effects)
         assert not os.path.lexists(made.placement.clos), "left behind: num_closids will run out"
-        assert other.alive
+        assert not wait_until(lambda: not other.alive, 0.1), "a process of somebody else's was killed"
+
+    def test_destroy_leaves_groups_whose_names_begin_alike(self, stage: Stage) -> None:
+        made = stage.create()
+        path = stage.make_group(f"{os.path.basename(made.placement.clos)}0")
+        stage.manager.destroy(made.placement, made.ctx.effects)
+        assert os.path.isdir(path), "removed, though it is somebody else's"
 
     def test_destroy_leaves_a_clos_that_others_use(self, stage: Stage) -> None:
         """A named CLOS that we made first, and others joined: their limits must not go with us."""

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from corelaunch.api import ConfigError, CorelaunchError, Effect
+from corelaunch.api import AlreadyExists, ConfigError, CorelaunchError, Effect
 
 from .context import Killed, RecordingContext
 from .rdt_stage import Stage
@@ -109,6 +109,40 @@ class Sharing:
         request = stage.request(clos_id=NAME, schemata=(f"{resource}:{turned}",))
         made = stage.create(request)
         stage.manager.set(made.placement, request)
+
+    def test_a_shared_closid_is_compared_whatever_case_and_blanks_it_is_written_with(self, stage: Stage) -> None:
+        """The kernel takes ``L3:0= FFF`` and shows ``L3:0=fff``."""
+        stage.need("schemata")
+        line = stage.line()
+        stage.make_group(NAME, line + "\n")
+        resource, _, values = line.partition(":")
+        asked = f"{resource}:{values.upper().replace('=', '= ')}"
+        request = stage.request(clos_id=NAME, schemata=(asked,))
+        made = stage.create(request)
+        stage.manager.set(made.placement, request)
+
+    def test_containers_of_one_closid_have_each_its_own_monitoring_group(self, stage: Stage) -> None:
+        """And the end of one is not the end of the other's figures."""
+        stage.need("monitoring")
+        stage.make_group(NAME)
+        one, two = (stage.create(stage.request(number, clos_id=NAME, monitoring=True)) for number in (0, 1))
+        assert one.placement.monitoring != two.placement.monitoring, "two containers share a monitoring group"
+        subject = stage.subject()
+        stage.manager.add_process(two.placement, subject.handle)
+        stage.manager.destroy(one.placement, one.ctx.effects)
+        assert os.path.isdir(two.placement.monitoring), "the monitoring group of another container was removed"
+        assert stage.tasks(two.placement.monitoring) == [subject.pid]
+
+    def test_a_foreign_monitoring_group_of_its_name_is_refused_and_left(self, stage: Stage) -> None:
+        stage.need("monitoring")
+        stage.make_group(NAME)
+        request = stage.request(clos_id=NAME, monitoring=True)
+        placement, ctx = stage.place(request), RecordingContext(request.container_id)
+        stage.files.mkdir(placement.monitoring)
+        with pytest.raises(AlreadyExists):
+            stage.create(request, ctx)
+        stage.manager.destroy(placement, ctx.effects)
+        assert os.path.isdir(placement.monitoring), "somebody else's monitoring group was removed"
 
     def test_a_domain_that_is_not_mentioned_may_have_any_value(self, stage: Stage) -> None:
         stage.need("schemata")

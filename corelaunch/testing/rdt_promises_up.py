@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from corelaunch.api import (
 )
 
 from .context import Killed, RecordingContext
+from .guest_child import at_once
+from .host import host_lacks
 from .rdt_stage import FEATURES, Stage
 
 
@@ -42,6 +45,13 @@ class Placing:
     def test_a_placement_survives_the_journal(self, stage: Stage) -> None:
         placement = stage.place(stage.request())
         assert RdtPlacement(**json.loads(json.dumps(placement.as_dict()))) == placement
+
+    def test_ids_that_are_long_and_alike_have_a_group_each(self, stage: Stage) -> None:
+        """An id has up to 223 letters, and engines make many that begin alike."""
+        long = "cl-rdt-contract-".ljust(222, "0")
+        one, two = (stage.place(stage.request().replace(container_id=long + end)).clos for end in "12")
+        assert one != two, "two containers share a CLOS that neither of them named"
+        assert len(os.path.basename(one)) <= 255, "no name of a directory"
 
     def test_containers_without_a_closid_have_a_group_each(self, stage: Stage) -> None:
         first, second = stage.place(stage.request(0)), stage.place(stage.request(1))
@@ -155,6 +165,53 @@ class Using:
         now = [int(item.partition("=")[2].strip(), 16) for item in line.partition(":")[2].split(";")]
         assert now == [int(item.partition("=")[2], 16) for item in values.split(";")], f"in force is {line}"
 
+    def test_set_leaves_resources_that_it_does_not_name(self, stage: Stage) -> None:
+        stage.need("schemata")
+        made = stage.create()
+        resource, _, values = stage.line_of("MB").partition(":")
+        domains = [item.partition("=")[0] for item in values.split(";")]
+        stage.files.write(f"{made.placement.clos}/schemata", f"{resource}:{';'.join(f'{one}=50' for one in domains)}\n")
+        before = stage.in_force(made.placement.clos, resource)
+        if not stage.smaller().startswith("L3:"):
+            host_lacks("a second resource")
+        stage.manager.set(made.placement, stage.request(schemata=(stage.smaller(),)))
+        assert stage.in_force(made.placement.clos, resource) == before, f"{resource} was set, and nobody asked for it"
+
+    def test_set_of_nothing_changes_nothing(self, stage: Stage) -> None:
+        """A container may ask for a group of its own, and for no more."""
+        stage.need("schemata")
+        made = stage.create()
+        before = stage.files.read(f"{made.placement.clos}/schemata")
+        stage.manager.set(made.placement, made.request)
+        assert stage.files.read(f"{made.placement.clos}/schemata") == before
+
+    def test_stats_are_the_groups_own_and_json(self, stage: Stage) -> None:
+        """``events --stats`` prints them."""
+        stage.need("stats", "schemata")
+        request = stage.request(schemata=(stage.smaller(),))
+        made = stage.create(request)
+        stage.manager.set(made.placement, request)
+        stats = stage.manager.stats(made.placement)
+        assert json.loads(json.dumps(stats)), "no figure at all"
+        resource = stage.smaller().partition(":")[0]
+        shown = [text.strip() for text in _texts(stats) if text.strip().startswith(f"{resource}:")]
+        # Those of the root group may stand beside them, as in runc's.
+        own = [text for text in shown if stage.meant(text) == stage.meant(stage.smaller())]
+        assert own or not shown, f"in force in the group is {stage.smaller()}, and not {shown}"
+
+    def test_several_threads_may_create_at_the_same_time(self, stage: Stage) -> None:
+        """A program that uses the API does, with one manager."""
+
+        def launch(number: int) -> None:
+            for _ in range(5):
+                made = stage.create(stage.request(number))
+                assert os.path.isdir(made.placement.clos), f"{made.placement.clos} was not made"
+                stage.manager.destroy(made.placement, made.ctx.effects)
+                assert not os.path.isdir(made.placement.clos), f"{made.placement.clos} is left"
+
+        for failure in at_once(lambda: launch(0), lambda: launch(1)):
+            raise failure
+
     def test_stats_of_a_group_that_is_gone_are_an_error(self, stage: Stage) -> None:
         stage.need("stats")
         made = stage.create()
@@ -162,3 +219,12 @@ class Using:
         stage.manager.destroy(made.placement, made.ctx.effects)
         with pytest.raises(KernelError):
             stage.manager.stats(made.placement)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts anywhere in figures."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)

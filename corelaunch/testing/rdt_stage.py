@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -19,6 +19,8 @@ from corelaunch.api import Effect, KernelError, RdtManager, RdtPlacement, RdtReq
 
 from .cgroup_subject import Subject
 from .context import RecordingContext
+from .guest_child import Child
+from .guest_watched import Watched
 from .host import host_lacks, not_claimed
 
 FEATURES = ("schemata", "monitoring", "stats")
@@ -229,6 +231,28 @@ class Stage:
         for feature in features:
             if feature not in self.manager.features:
                 not_claimed(feature)
+
+    def round(self, number: int, child: Child) -> None:
+        """One container, used as far as the manager claims, and destroyed."""
+        manager: Any = Watched(self.manager, child)
+        claimed = self.manager.features
+        schemata = [self.smaller()] if "schemata" in claimed else []
+        request = self.request(number, monitoring="monitoring" in claimed, schemata=schemata)
+        ctx, subject = RecordingContext(request.container_id), self.subject()
+        try:
+            placement = manager.place(request)
+            manager.create(placement, request, ctx)
+            manager.add_process(placement, subject.handle)
+            if "schemata" in claimed:
+                manager.set(placement, request)
+            if "stats" in claimed:
+                manager.stats(placement)
+            for _ in range(2):
+                manager.destroy(placement, ctx.effects)
+        except Unsupported as error:
+            host_lacks(f"what the manager needs ({error})")
+        finally:
+            self.close()
 
     def end_processes(self) -> None:
         """Kill every process of the test."""

@@ -21,6 +21,9 @@ from corelaunch.testing import lifecycle_wrong_answers as answers
 from corelaunch.testing import lifecycle_wrong_guest as guest
 from corelaunch.testing.lifecycle_reference import OnlooksLifecycle, ReferenceLifecycle
 
+#: Whichever test comes first waits for all of them.
+pytestmark = pytest.mark.timeout(300)
+
 #: What every wrong plugin is asked for, too, and keeps.
 COMMON = frozenset(
     {
@@ -94,8 +97,8 @@ WRONG: Mapping[type[ReferenceLifecycle], tuple[set[str], str]] = {
     guest.EndsTheProcess: ({"every_call_returns"}, "it ended the process of the runtime in corelaunch_moment"),
     guest.Exits: ({"a_veto_is_an_error_of_the_api[executing]"}, "SystemExit: not today"),
     guest.SwallowsInterrupts: ({"an_interrupt_goes_through"}, "moment 'creating', line"),
-    guest.NeedsItsDirectory: ({"any_directory_and_an_empty_environment_will_do"}, "No such file or directory"),
-    guest.NeedsTheEnvironment: ({"any_directory_and_an_empty_environment_will_do"}, "KeyError: 'PATH'"),
+    guest.NeedsItsDirectory: ({"any_directory_and_a_bare_environment_will_do"}, "No such file or directory"),
+    guest.NeedsTheEnvironment: ({"any_directory_and_a_bare_environment_will_do"}, "KeyError: 'HOME'"),
     answers.VetoesByFalse: ({"a_moment_is_answered_with_nothing[creating]"}, "is ignored"),
     answers.LogsInItsOwnWords: (
         {"nothing_is_raised_where_nothing_can_be_stopped[started]"},

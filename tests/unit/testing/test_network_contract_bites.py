@@ -239,6 +239,7 @@ FAR_REACHING = frozenset(
         wrong_move.LosesTheDevice,
         wrong_move.ForgetsHowItWas,
         wrong_move.CopiesTheDevice,
+        wrong_move.TakesItsNameBack,
         wrong_companion.RunsBeforeTheAnnouncement,
     }
 )

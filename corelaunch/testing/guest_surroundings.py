@@ -1,4 +1,4 @@
-"""What of a process belongs to whoever uses the API: a lifecycle plugin leaves it as it was."""
+"""What of a process belongs to whoever uses the API: a plugin leaves it as it was."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def surroundings() -> dict[str, Any]:
     limits = {name: value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
     spaces = "/proc/thread-self/ns"
     found: dict[str, Any] = {
-        "working directory": os.getcwd(),
+        "working directory": os.readlink("/proc/self/cwd"),
         "umask": oct(umask),
         "environment": dict(os.environ),
         "signal handlers": {number: signal.getsignal(number) for number in sorted(signal.valid_signals())},

@@ -1,4 +1,4 @@
-"""A process in which a lifecycle plugin may misbehave: forked from that of the tests, and as bare as that of a command.
+"""A process in which a plugin may misbehave: forked from that of the tests, and as bare as that of a command.
 
 What it has to say goes through shared memory, so that a plugin which closes descriptors is found out, too.
 """
@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -53,7 +54,12 @@ class Child:
 
     Args:
         seconds: how long one call may take.
+
+    Attributes:
+        strict: whether arguments and answers of each call are looked at.
     """
+
+    strict = False
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -202,3 +208,26 @@ def _path(value: Any) -> str:
     if isinstance(value, bytes):
         return os.fsdecode(value)
     return value if isinstance(value, str) else ""
+
+
+def at_once(*works: Callable[[], None]) -> list[BaseException]:
+    """Do several things in threads at the same time; what they raised."""
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 -- a thread must not swallow it
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that they meet
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    return failures
