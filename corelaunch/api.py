@@ -539,12 +539,27 @@ class Backend:
 
     features: frozenset[str] = frozenset()
 
-    def unsupported(self, operation: str, feature: str) -> Unsupported:
-        """The error for an operation whose feature is not claimed; ``raise self.unsupported(...)``."""
-        # Who claims it and has it not is told so: "does not claim" would send an author looking in the wrong place.
-        why = f"it claims {feature!r} and has no {operation}" if feature in self.features else ""
-        why = why or f"it does not claim {feature!r}"
-        return Unsupported(f"{operation} is not supported", where=type(self).__name__, why=why)
+    def unsupported(self, operation: str, feature: str) -> CorelaunchError:
+        """The error for an operation whose feature is not claimed; ``raise self.unsupported(...)``.
+
+        Claimed and not there, it is the plugin's own fault, and no lack of the host's: a :class:`PluginError`.
+        """
+        name = type(self).__name__
+        if feature in self.features:
+            why, hint = f"it claims {feature!r} and has no {operation}", self._misspelt(operation)
+            return PluginError("plugin is broken", where=name, why=why, hint=hint or f"leave {feature!r} out")
+        return Unsupported(f"{operation} is not supported", where=name, why=f"it does not claim {feature!r}")
+
+    def missing(self, operation: str) -> NotImplementedError:
+        """The error for a method that every backend of its kind must have; a registry refuses one without it."""
+        hint = self._misspelt(operation)
+        text = f"{type(self).__name__} has no {operation}, and must have one"
+        return NotImplementedError(f"{text} ({hint})" if hint else text)
+
+    def _misspelt(self, operation: str) -> str:
+        from .spelling import misspelt_method
+
+        return misspelt_method(self, operation)
 
 
 class CgroupManager(Backend):
@@ -576,7 +591,7 @@ class CgroupManager(Backend):
             ConfigError: the path cannot be used (``..``, wrong form).
             Unsupported: the host or this manager cannot give what ``resources`` asks.
         """
-        raise NotImplementedError
+        raise self.missing("place")
 
     def create(
         self, placement: CgroupPlacement, request: CgroupRequest, process: ProcessHandle | None, ctx: LaunchContext
@@ -586,7 +601,7 @@ class CgroupManager(Backend):
         Raises:
             AlreadyExists: a cgroup of that name is there and is not ours; nothing was changed.
         """
-        raise NotImplementedError
+        raise self.missing("create")
 
     def adopt(self, placement: CgroupPlacement, request: CgroupRequest) -> None:
         """Give a cgroup that another manager has made all that ``create`` gives its own, for managers that build on us.
@@ -598,7 +613,7 @@ class CgroupManager(Backend):
 
     def add_process(self, placement: CgroupPlacement, process: ProcessHandle) -> None:
         """Move a process into the cgroup, in every hierarchy of the placement. Already there is success."""
-        raise NotImplementedError
+        raise self.missing("add_process")
 
     def open_join_files(self, placement: CgroupPlacement) -> list[int]:
         """Open the files through which a blocked single-threaded process joins by writing "0" itself; at most 16.
@@ -640,7 +655,7 @@ class CgroupManager(Backend):
 
     def processes(self, placement: CgroupPlacement) -> list[int]:
         """Pids (in the caller's pid namespace) of the cgroup and everything below; [] when it is gone."""
-        raise NotImplementedError
+        raise self.missing("processes")
 
     def kill(self, placement: CgroupPlacement) -> None:
         """SIGKILL every process of the cgroup and below, frozen or not; returns when none is left.
@@ -679,7 +694,7 @@ class CgroupManager(Backend):
         Raises:
             KernelError: it could not be removed (busy); the record stays for the next try.
         """
-        raise NotImplementedError
+        raise self.missing("destroy")
 
 
 class RdtManager(Backend):
@@ -687,15 +702,15 @@ class RdtManager(Backend):
 
     def place(self, request: RdtRequest) -> RdtPlacement:
         """Say which groups will be used. Unsupported when resctrl is not mounted."""
-        raise NotImplementedError
+        raise self.missing("place")
 
     def create(self, placement: RdtPlacement, request: RdtRequest, ctx: LaunchContext) -> None:
         """Make the groups that are ours to make; a closID that exists is joined, never owned."""
-        raise NotImplementedError
+        raise self.missing("create")
 
     def add_process(self, placement: RdtPlacement, process: ProcessHandle) -> None:
         """Write the process to the tasks of the CLOS and of the monitoring group."""
-        raise NotImplementedError
+        raise self.missing("add_process")
 
     def set(self, placement: RdtPlacement, request: RdtRequest) -> None:
         """Write the schemata; errors carry ``info/last_cmd_status``."""
@@ -707,7 +722,7 @@ class RdtManager(Backend):
 
     def destroy(self, placement: RdtPlacement, effects: Sequence[Effect]) -> None:
         """Remove what we made and nothing else; already gone is success."""
-        raise NotImplementedError
+        raise self.missing("destroy")
 
 
 class NetworkStrategy(Backend):
@@ -731,11 +746,11 @@ class NetworkStrategy(Backend):
         Raises:
             ConfigError: an option is unknown, missing or malformed; ``where`` names it.
         """
-        raise NotImplementedError
+        raise self.missing("place")
 
     def create(self, placement: NetworkPlacement, process: ProcessHandle, ctx: LaunchContext) -> None:
         """Host side: make the links and put the container's end into the network namespace of ``process``."""
-        raise NotImplementedError
+        raise self.missing("create")
 
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         """Container side: addresses, routes, MTU, up, through a netlink socket that lives in the container.
@@ -744,7 +759,7 @@ class NetworkStrategy(Backend):
         fails the launch, and none enters a namespace. pyroute2 closes what it is given:
         ``pyroute2.IPRoute(fileno=os.dup(netlink_fd))``.
         """
-        raise NotImplementedError
+        raise self.missing("initialize")
 
     def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
         """Counters of the link as the container sees them: rx_bytes, rx_packets, rx_errors, rx_dropped, tx_…"""
@@ -787,7 +802,7 @@ class NetworkStrategy(Backend):
 
     def destroy(self, placement: NetworkPlacement, effects: Sequence[Effect]) -> None:
         """Remove what we made on the host and nothing else; already gone is success."""
-        raise NotImplementedError
+        raise self.missing("destroy")
 
 
 class LaunchStep(Record):

@@ -18,7 +18,7 @@ from .api import (
     RdtPlacement,
     RdtRequest,
 )
-from .errors import CorelaunchError, Unsupported
+from .errors import CorelaunchError, PluginError, Unsupported
 from .records import Record
 
 TYPE_CHECKING = False
@@ -45,6 +45,9 @@ _PLACEMENTS = {
     "rdt_manager": RdtPlacement,
     "network_strategy": NetworkPlacement,
 }
+
+#: Members of linux.resources that are features of their own, of the same names.
+_FEATURES_OF_MEMBERS = ("devices", "rdma", "unified")
 
 
 class Placed(Record):
@@ -227,7 +230,22 @@ def _choose_cgroup(
     manager: CgroupManager = registry.load("cgroup_manager", name)
     request = CgroupRequest(container_id, path, resources, config.get("annotations") or {}, mode, _owner(config))
     placed = _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
+    _check_claimed(name, manager.features, resources)
     return placed if placed.placement.paths or mode == REQUIRED else None
+
+
+def _check_claimed(name: str, features: frozenset[str], resources: Mapping[str, Any]) -> None:
+    """Refuse what the manager would refuse at the hooks point, before anything is made; ``place`` has passed it."""
+    for member, asked in resources.items():
+        feature = member if member in _FEATURES_OF_MEMBERS and "limits" in features else "limits"
+        if asked and feature not in features:
+            raise Unsupported(
+                "the config asks for what its cgroup manager does not give",
+                where=f"linux.resources.{member}",
+                why=f"cgroup manager {name!r} does not claim {feature!r}",
+                hint="leave it out of the config, or choose another cgroup manager",
+                plugin=f"cgroup_manager:{name}",
+            )
 
 
 def _owner(config: Mapping[str, Any]) -> int:
@@ -269,6 +287,15 @@ def _place(registry: Registry, owner: str, kind: str, name: str, manager: Any, r
     except CorelaunchError as error:
         error.plugin = error.plugin or owner
         raise
+    expected: Any = _PLACEMENTS[kind]
+    if not isinstance(placement, expected):
+        returned = "None" if placement is None else f"a {type(placement).__name__}"
+        why = f"it returned {returned}, not a {expected.__name__}"
+        hint = f"return corelaunch.api.{expected.__name__}(…)"
+        raise PluginError(f"plugin {owner} is broken", where="place", why=why, hint=hint, plugin=owner)
+    from .plugins.registry import check_claims  # who has given us the manager has imported it
+
+    check_claims(kind, name, manager)
     return Placed(owner, kind, name, registry.distribution(kind, name), manager, placement, request)
 
 

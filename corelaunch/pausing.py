@@ -76,4 +76,8 @@ def _freezer(container: Container, verb: str) -> Placed:
         from .backends import NO_CGROUP
 
         raise Unsupported(f"cannot {verb} container", where=container.id, why="it has no cgroup", hint=NO_CGROUP)
+    if "freeze" not in backend.manager.features:
+        why = f"its cgroup manager {backend.name!r} does not claim 'freeze'"
+        hint = "create it with another cgroup manager: corelaunch plugins shows what each claims"
+        raise Unsupported(f"cannot {verb} container", where=container.id, why=why, hint=hint, plugin=backend.owner)
     return backend

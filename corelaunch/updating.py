@@ -101,6 +101,10 @@ def _cgroup(container: Container, changes: Mapping[str, Any]) -> Placed | None:
         from .backends import NO_CGROUP
 
         raise Unsupported("cannot update container", where=container.id, why="it has no cgroup", hint=NO_CGROUP)
+    if "update" not in backend.manager.features:
+        why = f"its cgroup manager {backend.name!r} does not claim 'update'"
+        hint = "create it anew, with other limits or another cgroup manager"
+        raise Unsupported("cannot update container", where=container.id, why=why, hint=hint, plugin=backend.owner)
     return backend
 
 

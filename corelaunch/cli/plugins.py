@@ -32,7 +32,7 @@ def readable(rows: Iterable[Found], screen: Screen) -> str:
     """The table; reasons are never cut, they go on below."""
     from .tables import GREEN, RED, WRAP, YELLOW, Column, table
 
-    health = {"ok": GREEN, "slow": YELLOW, "deprecated": YELLOW, "broken": RED}
+    health = {"ok": GREEN, "slow": YELLOW, "deprecated": YELLOW, "doubtful": YELLOW, "broken": RED}
     columns = (
         Column("KIND", gives_way=4),
         Column("NAME", gives_way=3, least=12),
@@ -56,8 +56,9 @@ COMMAND = Command(
     "",
     """Lists the plugins that are installed beside this program: their kind, the name by which they are chosen, the
 package that they come from, the API that they were written for, the features they claim, and their health: ok; slow
-(its import takes longer than a launch); deprecated (it uses names of the API that are on their way out); broken (it
-cannot be used, which stops only the containers that chose it). What is not ok says why, and what to do.""",
+(its import takes longer than a launch); deprecated (it uses names of the API that are on their way out); doubtful (it
+claims a feature, or waits for a moment, that there is not); broken (it cannot be used, which stops only the containers
+that chose it). What is not ok says why, and what to do.""",
     run,
     (Option("json", "print JSON", FLAG),),
     fewest=0,

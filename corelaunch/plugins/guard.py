@@ -90,7 +90,9 @@ class Guarded:
         def call(*arguments: Any, **keywords: Any) -> Any:
             try:
                 return guard(owner, name, value, *arguments, **keywords)
-            except CorelaunchError:
+            except CorelaunchError as error:
+                if error.where == type(self._manager).__name__:
+                    error.where = owner  # api.Backend knows its class, and people know the plugin
                 raise
             except Exception as error:
                 raise _failed(owner, name, error) from error

@@ -12,6 +12,7 @@ from ..errors import CorelaunchError, PluginError
 from ..hookspecs import FACTORIES, GROUPS
 from ..records import Record
 from .discovery import EntryPoint
+from .registry import check_claims
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 #: Works, may be used; works, and every launch that chose it waits for its import; works, and uses names of the API that
-#: are on their way out; cannot be used.
-OK, SLOW, DEPRECATED, BROKEN = "ok", "slow", "deprecated", "broken"
+#: are on their way out; works, and has a word of which nobody takes notice, most likely misspelt; cannot be used.
+OK, SLOW, DEPRECATED, DOUBTFUL, BROKEN = "ok", "slow", "deprecated", "doubtful", "broken"
 
 #: A launch takes 20 ms in all. Ten times that is slow on any machine, and no more than bad luck on a busy one.
 SLOW_MILLISECONDS = 200
@@ -39,7 +40,7 @@ class Found(Record):
     #: The API that it was written for, None if it does not say or cannot be imported.
     api: int | None
     features: Sequence[str]
-    #: OK, SLOW, DEPRECATED or BROKEN.
+    #: OK, SLOW, DEPRECATED, DOUBTFUL or BROKEN.
     health: str
     #: What is wrong with it, and what to do; "" if nothing is.
     reason: str
@@ -68,6 +69,11 @@ def _look_at(registry: Registry, entry: EntryPoint) -> Found:
     except CorelaunchError as caught:
         error = caught
     health, reason, hint = _health(entry, error, took)
+    if health == OK:
+        from .misspelt import unknown_word
+
+        reason, hint = unknown_word(registry, entry, features)
+        health = DOUBTFUL if reason else OK
     label = (entry.distribution, entry.version)
     api = _api_of(entry)
     return Found(entry.kind, entry.name, *label, api, features, health, reason, hint, round(took, 1), entry.path)
@@ -76,11 +82,13 @@ def _look_at(registry: Registry, entry: EntryPoint) -> Found:
 def _claims(registry: Registry, entry: EntryPoint) -> list[str]:
     if entry.kind not in FACTORIES:
         return sorted(registry.lifecycle(entry.name))
-    features: Any = getattr(registry.load(entry.kind, entry.name), "features", None)
+    backend = registry.load(entry.kind, entry.name)
+    features: Any = getattr(backend, "features", None)
     if not isinstance(features, (set, frozenset)) or not all(isinstance(feature, str) for feature in features):
         why = f"its features are {features!r}, which is no set of words"
         hint = 'write features = frozenset({"…"}) in the class of the backend'
         raise PluginError(f"plugin {entry.name!r} is broken", where=entry.label, why=why, hint=hint)
+    check_claims(entry.kind, entry.name, backend)
     return sorted(features)
 
 

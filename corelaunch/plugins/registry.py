@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE
+from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE, CgroupManager, NetworkStrategy, RdtManager
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import DEPRECATED, FACTORIES
 from .discovery import EntryPoint, check_code, check_trusted, find, find_made_by, plugin_directories
@@ -27,6 +27,38 @@ USUAL = {
     **{
         ("network_strategy", name): "corelaunch-netstrategies"
         for name in ("loopback", "veth", "bridge", "macvlan", "ipvlan", "host-device", "cni", "slirp4netns", "pasta")
+    },
+}
+
+#: Kind of backend -> its interface, the methods that each must have, and those that a feature brings.
+INTERFACES: Mapping[str, type] = {
+    "cgroup_manager": CgroupManager,
+    "rdt_manager": RdtManager,
+    "network_strategy": NetworkStrategy,
+}
+REQUIRED = {
+    "cgroup_manager": ("place", "create", "add_process", "processes", "destroy"),
+    "rdt_manager": ("place", "create", "add_process", "destroy"),
+    "network_strategy": ("place", "create", "initialize", "destroy"),
+}
+METHODS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "cgroup_manager": {
+        "limits": ("set_resources",),
+        "update": ("update_resources",),
+        "freeze": ("freeze", "thaw", "frozen"),
+        "stats": ("stats",),
+        "oom": ("oom_kill_count",),
+        "oom-events": ("open_oom_events",),
+        "kill": ("kill",),
+        "self-join": ("open_join_files",),
+        "adopt": ("adopt",),
+    },
+    "rdt_manager": {"schemata": ("set",), "stats": ("stats",)},
+    "network_strategy": {
+        "stats": ("stats",),
+        "attach": ("attach", "detach"),
+        "check": ("check",),
+        "gc": ("collect",),
     },
 }
 
@@ -158,14 +190,9 @@ class Registry:
     def _backend(self, kind: str, name: str, plugin: Any) -> Any:
         factory = find_hook(plugin, FACTORIES[kind])
         if factory is None:
-            from .hooks import nearest
+            from .advice import without_factory
 
-            raise PluginError(
-                f"plugin {name!r} is broken",
-                where=_words(kind),
-                why=f"it does not implement {FACTORIES[kind]}",
-                hint=nearest(plugin),
-            )
+            raise without_factory(kind, name, plugin)
         if FACTORIES[kind] in DEPRECATED:
             from ..deprecation import implement
 
@@ -176,9 +203,32 @@ class Registry:
             raise PluginError(
                 f"plugin {name!r} is broken", where=FACTORIES[kind], why=f"{type(error).__name__}: {error}"
             ) from error
-        if backend is None:
-            raise PluginError(f"plugin {name!r} is broken", where=FACTORIES[kind], why="it returned None")
+        if isinstance(backend, type) or any(lacks(kind, backend, method) for method in REQUIRED[kind]):
+            from .advice import not_a_backend
+
+            raise not_a_backend(kind, name, backend)
         return backend
+
+
+def lacks(kind: str, backend: Any, method: str) -> bool:
+    """Whether a backend has a method neither by its class nor by what it hands everything else on to."""
+    found = getattr(backend, method, None)
+    return found is None or getattr(found, "__func__", None) is getattr(INTERFACES[kind], method)
+
+
+def check_claims(kind: str, name: str, backend: Any) -> None:
+    """Refuse a backend that claims a feature and has not its methods.
+
+    Raises:
+        PluginError: see above.
+    """
+    for feature, methods in METHODS[kind].items():
+        if feature in backend.features:
+            for method in methods:
+                if lacks(kind, backend, method):
+                    from .advice import claims_in_vain
+
+                    raise claims_in_vain(name, backend, feature, method)
 
 
 def find_hook(plugin: Any, hook: str) -> Any:
@@ -198,13 +248,10 @@ def check_api(plugin: Any, label: str) -> None:
         PluginError: ``corelaunch_api`` is missing or another number.
     """
     version = getattr(plugin, "corelaunch_api", None)
-    if version != API_VERSION:
-        says = "does not say for which API it was written" if version is None else f"was written for API {version}"
-        raise PluginError(
-            f"plugin of {label} cannot be used",
-            why=f"it {says}, this is API {API_VERSION}",
-            hint=f"install another version of {label.split(' ', 1)[0]}",
-        )
+    if type(version) is not int or version != API_VERSION:
+        from .advice import of_another_api
+
+        raise of_another_api(plugin, label, version)
 
 
 def _import(entry: EntryPoint) -> Any:

@@ -93,16 +93,94 @@ def test_an_exec_joins_and_a_later_runtime_deletes(launch: Launch, bundle: Bundl
     assert left() == []
 
 
-def test_limits_that_a_manager_does_not_claim_fail_the_launch_and_undo_it(launch: Launch, bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    ("asked", "member"),
+    [({"pids": {"limit": 5}}, "pids"), ({"devices": [{"allow": False, "access": "rwm"}]}, "devices")],
+)
+def test_what_a_manager_does_not_claim_is_refused_with_its_place_in_the_config_before_anything_is_made(
+    launch: Launch, bundle: Bundle, asked: dict[str, Any], member: str
+) -> None:
     def change(config: dict[str, Any]) -> None:
         config["linux"].pop("cgroupsPath", None)
-        config["linux"]["resources"] = {"pids": {"limit": 5}}
+        config["linux"]["resources"] = asked
 
-    with pytest.raises(
-        Unsupported, match="set_resources is not supported: FlatCgroupManager: it does not claim 'limits'"
-    ):
-        launch("flat").create("cl-cg-l1", str(bundle("true", change=change)))
+    runtime, path = launch("flat"), str(bundle("true", change=change))
+    for verb in (runtime.plan, runtime.create):
+        with pytest.raises(Unsupported) as caught:
+            verb("cl-cg-l1", path)
+        assert str(caught.value) == (
+            f"the config asks for what its cgroup manager does not give: linux.resources.{member}: cgroup manager "
+            "'flat' does not claim 'limits' (leave it out of the config, or choose another cgroup manager)"
+        )
+        assert caught.value.step == "", "something was made"
     assert left() == []
+
+
+PLACES = """
+import corelaunch.api as api
+corelaunch_api = 1
+class Lost(api.CgroupManager):
+    create = add_process = processes = destroy = lambda *_: None
+    features = frozenset({FEATURES})
+    def place(self, request):
+        return ANSWER
+class Astray(api.NetworkStrategy):
+    create = initialize = destroy = lambda *_: None
+    def place(self, request):
+        return ANSWER
+@api.hookimpl
+def corelaunch_cgroup_manager():
+    return Lost()
+@api.hookimpl
+def corelaunch_network_strategy():
+    return Astray()
+"""
+
+
+@pytest.fixture
+def lost(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Runtime]:
+    """A runtime with a cgroup manager and a network strategy that answer this to ``place``."""
+
+    def make(answer: str, features: str = "", manager: str = "lost") -> Runtime:
+        site = tmp_path / "lost"
+        (site / "corelaunch_lost-1.0.dist-info").mkdir(parents=True)
+        entries = "[corelaunch.cgroup_managers]\nlost = cl_lost\n[corelaunch.network_strategies]\nlost = cl_lost\n"
+        (site / "corelaunch_lost-1.0.dist-info/entry_points.txt").write_text(entries)
+        (site / "cl_lost.py").write_text(PLACES.replace("ANSWER", answer).replace("FEATURES", features))
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, "cl_lost", raising=False)
+        chosen = Runtime(runtime.root.path, cgroup_manager=manager)
+        chosen.registry = runtime.registry = Registry([str(site), *sys.path])
+        return chosen
+
+    return make
+
+
+@pytest.mark.parametrize(("answer", "returned"), [("None", "None"), ("{'': '/x'}", "a dict")])
+@pytest.mark.parametrize("kind", ["cgroup_manager", "network_strategy"])
+def test_a_place_that_answers_something_else_is_the_plugins_fault(
+    lost: Callable[..., Runtime], bundle: Bundle, kind: str, answer: str, returned: str
+) -> None:
+    runtime = lost(answer, manager="lost" if kind == "cgroup_manager" else "")
+    owner, placement = (f"{kind}:lost", "CgroupPlacement")
+    if kind == "network_strategy":
+        owner, placement = f"{owner}:0", "NetworkPlacement"
+    with pytest.raises(PluginError) as caught:
+        runtime.create("cl-cg-l1", str(bundle("true", change=without_limits)), networks=["lost"])
+    assert str(caught.value) == (
+        f"plugin {owner} is broken: place: it returned {returned}, not a {placement}"
+        f" (return corelaunch.api.{placement}(…))"
+    )
+    assert runtime.root.ids() == []
+
+
+def test_a_feature_that_is_claimed_and_not_there_is_refused_before_anything_is_made(
+    lost: Callable[..., Runtime], bundle: Bundle
+) -> None:
+    runtime = lost("api.CgroupPlacement({})", "'freeze'")
+    with pytest.raises(PluginError, match="plugin 'lost' is broken: Lost: it claims 'freeze' and has no freeze"):
+        runtime.create("cl-cg-l1", str(bundle("true", change=without_limits)))
+    assert runtime.root.ids() == []
 
 
 @pytest.mark.parametrize("name", MODULES)

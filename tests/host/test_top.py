@@ -254,7 +254,8 @@ PLUGINS = {
     "gone": (None, r"no cgroup manager called 'mine' is installed"),
     "broken": ("raise SystemExit('no')", r"SystemExit: no"),
     "failing": (
-        "class Mine:\n    features = frozenset({'stats'})\n    def stats(self, _): raise ValueError('no figures')\n",
+        "class Mine:\n    place = create = add_process = processes = destroy = lambda *_: None\n"
+        "    features = frozenset({'stats'})\n    def stats(self, _): raise ValueError('no figures')\n",
         r"ValueError: no figures",
     ),
 }
@@ -307,6 +308,7 @@ def test_a_plugin_that_hangs_holds_up_no_key_and_ends_it_with_one_line(
     flag = tmp_path / "hang"
     hanging = (
         "import os, time\nfrom corelaunch.api import load_manager\nclass Mine:\n    features = frozenset({'stats'})\n"
+        "    place = create = add_process = processes = destroy = lambda *_: None\n"
         "    def stats(self, placement):\n"
         f"        if os.path.exists({str(flag)!r}): time.sleep(1000)\n"
         "        return load_manager('cgroup_manager', 'cgroupfs').stats(placement)\n"

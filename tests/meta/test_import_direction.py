@@ -10,6 +10,7 @@ from typing import Any
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "records", "hookspecs", "deprecation", "code_pack", "code_pack_build", "lazy_os", "plugin_import"),
+    ("spelling",),
     ("config_edits", "default_config", "edits", "seccomp_profile"),
     ("api", "jsontext", "log", "plain_toml", "terminal"),
     ("trace", "verb_trace", "trace_file", "live_trace", "trace_part"),

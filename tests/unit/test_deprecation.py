@@ -95,7 +95,8 @@ def test_a_deprecated_hook_that_gives_a_backend_is_told_too(tmp_path: Path, monk
     monkeypatch.setattr(registry, "DEPRECATED", {"corelaunch_cgroup_manager": ("something else", "0.2")})
     (tmp_path / "cl_dep_backend.py").write_text(
         "from corelaunch.api import CgroupManager, hookimpl\ncorelaunch_api = 1\n"
-        "@hookimpl\ndef corelaunch_cgroup_manager():\n    return CgroupManager()\n"
+        "class Manager(CgroupManager):\n    place = create = add_process = processes = destroy = lambda *_: None\n"
+        "@hookimpl\ndef corelaunch_cgroup_manager():\n    return Manager()\n"
     )
     metadata = tmp_path / "cl_dep-1.dist-info"
     metadata.mkdir()

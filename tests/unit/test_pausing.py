@@ -12,7 +12,7 @@ import pytest
 from corelaunch.api import CgroupPlacement
 from corelaunch.backends import Placed
 from corelaunch.container import Container
-from corelaunch.errors import DeadlineExceeded, WrongStatus
+from corelaunch.errors import DeadlineExceeded, Unsupported, WrongStatus
 from corelaunch.kernel import procfs
 from corelaunch.runtime import Runtime
 from corelaunch.state.journal import Journal
@@ -111,3 +111,14 @@ def test_a_pause_that_does_not_come_to_an_end_is_taken_back(make: Make) -> None:
         container.pause()
     assert (manager.file.read_text(), container.status) == ("THAWED\n", "running")
     assert not Container.load(container._runtime, "one", container.directory).ledger.frozen
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_manager_without_freezer_is_named_with_the_verb_and_the_feature(make: Make, verb: str) -> None:
+    container, manager = make(killed_at="FREEZING")
+    manager.features = frozenset()
+    with pytest.raises(Unsupported) as caught:
+        getattr(container, verb)()
+    assert caught.value.line() == (
+        f"cannot {verb} container: one: its cgroup manager 'x' does not claim 'freeze'"
+    )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from corelaunch import api
-from corelaunch.plugins.inspection import BROKEN, DEPRECATED, OK, SLOW, Found, look
+from corelaunch.plugins.inspection import BROKEN, DEPRECATED, DOUBTFUL, OK, SLOW, Found, look
+from corelaunch.plugins.misspelt import FEATURES
 from corelaunch.plugins.registry import Registry
 
 Install = Callable[..., Path]
@@ -20,6 +21,8 @@ from corelaunch.api import CgroupManager, hookimpl
 corelaunch_api = 1
 class Manager(CgroupManager):
     features = frozenset({"freeze", "cgroup-v2"})
+    place = create = add_process = processes = destroy = lambda *_: None
+    freeze = thaw = frozen = lambda *_: None
 @hookimpl
 def corelaunch_cgroup_manager():
     return Manager()
@@ -55,9 +58,17 @@ def test_a_lifecycle_plugin_claims_by_its_hooks(install: Install) -> None:
         ("import no_such_thing", "ModuleNotFoundError: No module named", "install corelaunch-mine anew"),
         ("1 / 0", "ZeroDivisionError", "pip uninstall corelaunch-mine, or another version of it"),
         (MANAGER.replace("= 1", "= 2"), "was written for API 2, this is API 1", "install another version of"),
-        (MANAGER.replace("corelaunch_api = 1", ""), "does not say for which API", "install another version of"),
+        (MANAGER.replace("corelaunch_api = 1", ""), "does not say for which API", "write corelaunch_api = 1 in"),
+        (MANAGER.replace("= 1", "= '1'"), "its corelaunch_api is '1', which is no number", "write corelaunch_api"),
         (MANAGER.replace("_manager()", "_manger()"), "does not implement", "corelaunch_cgroup_manger is no hook, co"),
-        (MANAGER.replace("Manager()\n", "None\n"), "returned None", "pip uninstall corelaunch-mine"),
+        (MANAGER.replace("corelaunch_cgroup_manager()", "manager()"), "does not implement", "docs/hooks.md has"),
+        (MANAGER.replace("@hookimpl", ""), "corelaunch_cgroup_manager is not marked as a hook", "write @corelaunch."),
+        (MANAGER.replace("Manager()\n", "None\n"), "returned None, not a CgroupManager", "return an object"),
+        (MANAGER.replace("Manager()\n", "{}\n"), "returned a dict, not a CgroupManager", "return an object"),
+        (MANAGER.replace("Manager()\n", "Manager\n"), "returned the class Manager instead", "write return Manager()"),
+        (MANAGER.replace("= destroy =", "="), "Manager: it has no destroy, and", "write destroy(self, placement, e"),
+        (MANAGER.replace("add_process", "add_proces"), "has no add_process", "add_proces is no method of its inter"),
+        (MANAGER.replace("= frozen =", "="), "Manager: it claims 'freeze' and has no frozen", "write frozen, or l"),
         (MANAGER.replace('frozenset({"freeze", "cgroup-v2"})', "7"), "its features are 7", "write features ="),
     ],
 )
@@ -66,6 +77,42 @@ def test_a_broken_one_says_why_and_what_to_do(install: Install, code: str, reaso
     assert (found.health, found.features) == (BROKEN, [])
     assert reason in found.reason
     assert found.hint.startswith(hint)
+
+
+def test_a_claim_of_a_feature_that_there_is_not_is_doubtful_with_the_nearest(install: Install) -> None:
+    found = only(install("mine", MANAGER.replace('"cgroup-v2"', '"limit"')))
+    assert (found.health, found.features) == (DOUBTFUL, ["freeze", "limit"])
+    assert found.reason == "it claims 'limit', which is no feature of a cgroup manager"
+    assert found.hint == "write 'limits'"
+
+
+def test_the_features_that_are_known_are_those_of_the_contracts() -> None:
+    from corelaunch.testing import cgroup_promises_up, network_stage, rdt_stage
+
+    assert FEATURES == {
+        "cgroup_manager": cgroup_promises_up.FEATURES,
+        "rdt_manager": frozenset(rdt_stage.FEATURES),
+        "network_strategy": frozenset(network_stage.FEATURES),
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("if moment.name == 'stoped': print()", "stoped"),
+        ("if 'x' and moment.name in ('created', 'stoped'): print()", "stoped"),
+        ("if moment.name in {'created', 'stoped'}: print()", "stoped"),
+        ("return moment.name != 'stoped'", "stoped"),
+        ("if moment.name == 'stopped' or moment.container_id == 'stoped': print('stoped')", ""),
+        ("if moment.name in ('hooks point', 'failed'): print(moment.name in log)", ""),
+    ],
+)
+def test_a_moment_that_never_comes_is_doubtful_with_the_nearest(install: Install, body: str, wrong: str) -> None:
+    """The plugin would be told of every moment, and do nothing at any."""
+    code = "from corelaunch.api import hookimpl\ncorelaunch_api = 1\n@hookimpl\n"
+    found = only(install("mine", f"{code}def corelaunch_moment(moment, log):\n    {body}\n", kind="lifecycle"))
+    assert (found.health, found.hint) == ((DOUBTFUL, "write 'stopped'") if wrong else (OK, ""))
+    assert not wrong or f"corelaunch_moment compares moment.name with {wrong!r}, which is no moment" == found.reason
 
 
 def test_the_api_of_one_that_is_refused_for_it_is_told(install: Install) -> None:
@@ -82,6 +129,24 @@ def test_an_entry_point_that_leads_nowhere_is_told_as_such(install: Install) -> 
     entries.write_text("[corelaunch.cgroup_managers]\nmine = os:no_such_plugin\n")
     if os.geteuid() != 0:
         assert only(site).hint.startswith("its entry point leads to os:no_such_plugin: correct it")
+
+
+def test_an_entry_point_that_leads_to_a_function_is_told_as_such(install: Install) -> None:
+    site = install("mine", MANAGER)
+    entries = site / "corelaunch_mine-1.2.dist-info/entry_points.txt"
+    entries.write_text(entries.read_text().rstrip() + ":corelaunch_cgroup_manager\n")
+    found = only(site)
+    assert "its entry point leads to a function that says no corelaunch_api" in found.reason
+    assert found.hint.startswith("let it lead to the module")
+
+
+def test_an_editable_install_is_told_as_such(install: Install) -> None:
+    """pip leaves a .pth file, and pytest, which reads it, is green."""
+    site = install("mine", MANAGER)
+    metadata = site / "corelaunch_mine-1.2.dist-info"
+    (metadata / "entry_points.txt").write_text("[corelaunch.cgroup_managers]\nmine = elsewhere_of_cl\n")
+    (metadata / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {"editable": true}}')
+    assert only(site).hint.startswith("installed editable, by a .pth file")
 
 
 def test_a_group_that_is_none_of_ours_is_told_with_the_nearest(install: Install) -> None:

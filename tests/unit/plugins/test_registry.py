@@ -12,7 +12,7 @@ import pluggy
 import pytest
 
 from corelaunch import api, hookspecs
-from corelaunch.errors import KernelError, PluginError
+from corelaunch.errors import KernelError, PluginError, Unsupported
 from corelaunch.plugins.discovery import find, plugin_directories
 from corelaunch.plugins.guard import Guard
 from corelaunch.plugins.manager import load_through_pluggy
@@ -21,9 +21,12 @@ from corelaunch.plugins.registry import Registry
 MANAGER = """
 from corelaunch.api import CgroupManager, hookimpl
 corelaunch_api = 1
+class Manager(CgroupManager):
+    place = create = add_process = processes = destroy = lambda *_: None
+MANAGER = Manager()
 @hookimpl
 def corelaunch_cgroup_manager():
-    return CgroupManager()
+    return MANAGER
 """
 
 Install = Callable[..., Path]
@@ -191,6 +194,7 @@ RAISES = """
 from corelaunch.api import CgroupManager, KernelError, hookimpl
 corelaunch_api = 1
 class Manager(CgroupManager):
+    create = add_process = processes = destroy = lambda *_: None
     def place(self, request):
         return 1 / 0
     def freeze(self, placement):
@@ -213,3 +217,25 @@ def test_whatever_a_backend_raises_names_it(install: Install) -> None:
         assert manager.features
     with pytest.raises(KernelError, match=r"^cannot freeze"):
         manager.freeze(None)
+
+
+def test_a_refusal_names_the_plugin_and_not_its_class(install: Install) -> None:
+    registry = Registry([str(install("mine"))], guard=Guard(lambda level, text: None))
+    with pytest.raises(Unsupported) as caught:
+        registry.load("cgroup_manager", "mine").stats(None)
+    assert caught.value.line() == "stats is not supported: cgroup_manager:mine: it does not claim 'stats'"
+
+
+def test_methods_of_an_interface_say_what_is_missing_and_what_was_meant() -> None:
+    """Of a backend that no registry has looked at: in its author's tests."""
+
+    class Mine(api.CgroupManager):
+        features = frozenset({"limits"})
+
+        def destory(self) -> None: ...
+
+    missing = r"^Mine has no destroy, and must have one \(destory is no method of its interface, destroy is\)$"
+    with pytest.raises(NotImplementedError, match=missing):
+        Mine().destroy(api.CgroupPlacement({}), [])
+    with pytest.raises(PluginError, match="Mine: it claims 'limits' and has no set_resources"):
+        Mine().set_resources(api.CgroupPlacement({}), {})

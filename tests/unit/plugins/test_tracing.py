@@ -23,6 +23,7 @@ MANAGER = """
 from corelaunch.api import CgroupManager, CgroupPlacement, ConfigError, hookimpl
 corelaunch_api = 1
 class Manager(CgroupManager):
+    create = add_process = processes = destroy = lambda *_: None
     def place(self, request):
         if request.path:
             raise ConfigError("no")
