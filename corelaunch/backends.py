@@ -230,19 +230,23 @@ def _choose_cgroup(
     manager: CgroupManager = registry.load("cgroup_manager", name)
     request = CgroupRequest(container_id, path, resources, config.get("annotations") or {}, mode, _owner(config))
     placed = _place(registry, f"cgroup_manager:{name}", "cgroup_manager", name, manager, request)
-    _check_claimed(name, manager.features, resources)
+    _check_claimed(name, manager, resources)
     return placed if placed.placement.paths or mode == REQUIRED else None
 
 
-def _check_claimed(name: str, features: frozenset[str], resources: Mapping[str, Any]) -> None:
+def _check_claimed(name: str, manager: CgroupManager, resources: Mapping[str, Any]) -> None:
     """Refuse what the manager would refuse at the hooks point, before anything is made; ``place`` has passed it."""
     for member, asked in resources.items():
-        feature = member if member in _FEATURES_OF_MEMBERS and "limits" in features else "limits"
-        if asked and feature not in features:
+        own = member in _FEATURES_OF_MEMBERS
+        feature = member if own and "limits" in manager.features else "limits"
+        missing = "" if feature in manager.features else repr(feature)
+        if not (missing or own or manager.limits_of is None or member in manager.limits_of):
+            missing = f"limits of {member}"
+        if asked and missing:
             raise Unsupported(
                 "the config asks for what its cgroup manager does not give",
                 where=f"linux.resources.{member}",
-                why=f"cgroup manager {name!r} does not claim {feature!r}",
+                why=f"cgroup manager {name!r} does not claim {missing}",
                 hint="leave it out of the config, or choose another cgroup manager",
                 plugin=f"cgroup_manager:{name}",
             )

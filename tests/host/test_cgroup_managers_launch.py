@@ -116,6 +116,20 @@ def test_what_a_manager_does_not_claim_is_refused_with_its_place_in_the_config_b
     assert left() == []
 
 
+def test_a_member_that_a_manager_of_some_limits_does_not_take_is_refused_before_anything_is_made(
+    launch: Launch, bundle: Bundle
+) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["linux"].pop("cgroupsPath", None)
+        config["linux"]["resources"] = {"pids": {"limit": 5}, "cpu": {}, "memory": {"limit": 1 << 30}}
+
+    runtime = launch("flat")
+    cls = type(runtime.registry.load("cgroup_manager", "flat"))
+    cls.features, cls.limits_of, cls.set_resources = frozenset({"limits"}), frozenset({"pids"}), lambda *_: None
+    with pytest.raises(Unsupported, match=r"resources.memory: cgroup manager 'flat' does not claim limits of m"):
+        runtime.plan("cl-cg-l1", str(bundle("true", change=change)))
+
+
 PLACES = """
 import corelaunch.api as api
 corelaunch_api = 1
