@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 import pytest
 
 from corelaunch.api import AlreadyExists, ConfigError
 
-from .cgroup_stage import Stage
+from .cgroup_stage import Made, Stage
 from .context import Killed, RecordingContext, names_of
 from .guest_child import at_once
 
@@ -117,18 +118,21 @@ class Creating:
     def test_several_threads_may_create_at_the_same_time(self, stage: Stage) -> None:
         """A program that uses the API does, with one manager."""
 
-        def launch(number: int) -> None:
-            for _ in range(3):
-                made = stage.create(number)
-                missing = [path for path in made.directories if not os.path.isdir(path)]
-                assert not missing, f"place promised {missing}, create did not make it"
-                if made.first is not None:
-                    made.first.end()
-                stage.manager.destroy(made.placement, made.ctx.effects)
-                assert not stage.left(made), f"left behind: {stage.left(made)}"
+        def launch(number: int, made: list[Made]) -> None:
+            made.append(stage.create(number))
 
-        for failure in at_once(*(lambda number=number: launch(number) for number in range(4))):
-            raise failure
+        for first in range(0, 12, 4):
+            made: list[Made] = []
+            for failure in at_once(*(partial(launch, number, made) for number in range(first, first + 4))):
+                raise failure
+            for each in made:
+                missing = [path for path in each.directories if not os.path.isdir(path)]
+                assert not missing, f"place promised {missing}, create did not make it"
+            stage.end_processes()
+            for each in made:
+                stage.manager.destroy(each.placement, each.ctx.effects)
+                left = [path for path in each.directories if os.path.isdir(path)]
+                assert not left, f"left behind: {left}"
 
     def test_create_announces_before_it_makes_and_tells_the_truth(self, stage: Stage) -> None:
         """``absent`` decides whether a thing may be removed."""
