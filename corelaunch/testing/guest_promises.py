@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from .guest_child import INPUT, Child
+from .guest_child import INPUT, Child, Told
 from .guest_surroundings import changed, descriptors, functions, surroundings
 
 #: Where core finds programs when nobody says where they are.
@@ -46,12 +46,16 @@ class Guest:
 
     def apart(self, work: Callable[[], Any]) -> Any:
         """What ``work`` returns in a process of its own; its exception is the failure."""
+        return self.told(work).answer
+
+    def told(self, work: Callable[[], Any]) -> Told:
+        """All that it says there; its exception is the failure, or the skip."""
         told = self.child.run(work)
         assert not told.lost, told.lost
         if told.error.startswith("Skipped: "):
             pytest.skip(told.error.removeprefix("Skipped: "))
         assert not told.error, told.error
-        return told.answer
+        return told
 
     def trial(self) -> str:
         """What would end or hang the process of the tests, "" if nothing does."""
@@ -108,7 +112,7 @@ class Behaving:
 
     def test_nothing_is_written_to_stdout_or_stderr_and_nothing_read_from_stdin(self, guest: Guest) -> None:
         """They are the container's, and engines parse what the command itself writes; there is ``ctx.log``."""
-        told = guest.child.run(guest.round)
+        told = guest.told(guest.round)
         assert (told.output, told.input_left) == ("", INPUT), "this was written, and this is left of stdin"
 
     def test_any_directory_and_a_bare_environment_will_do(self, guest: Guest) -> None:

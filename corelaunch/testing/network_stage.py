@@ -147,7 +147,12 @@ class Stage:
         placement, recorder = strategy.place(self.request({}, index=number)), EffectRecorder()
         with Container() as container:
             try:
-                strategy.create(placement, container.process, recorder)
+                try:
+                    strategy.create(placement, container.process, recorder)
+                except KernelError as error:
+                    if error.errno == errno.EOPNOTSUPP:
+                        host_lacks(f"this type of link ({error})")
+                    raise
                 strategy.initialize(placement, container.netlink_fd, recorder)
                 if "stats" in claimed and placement.container_name != "lo":
                     strategy.stats(placement)
