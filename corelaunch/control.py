@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from .container import Container
@@ -37,6 +37,25 @@ class Control:
         from .pausing import resume
 
         resume(self._runtime, self)
+
+    def forget(self: Container, plugins: Sequence[str]) -> list[str]:  # type: ignore[misc]
+        """Give up what these plugins made for it: the last resort, after which :meth:`delete` goes on without them.
+
+        It is killed. No plugin is asked; what they made stays where it is, and nothing knows of it any more.
+
+        Args:
+            plugins: "KIND:NAME", as errors name them, or a name alone if no two kinds have it.
+
+        Returns:
+            what is left behind, one sentence for each thing.
+
+        Raises:
+            PluginError: it has no such plugin; nothing was done.
+            CorelaunchError: a process of it does not die; nothing was forgotten.
+        """
+        from .forgetting import forget
+
+        return forget(self, plugins)
 
     def update(  # type: ignore[misc]
         self: Container, resources: Mapping[str, Any], *, l3_cache_schema: str = "", mem_bw_schema: str = ""

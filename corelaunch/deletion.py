@@ -25,15 +25,11 @@ _YOUNG_SECONDS = 1.0
 
 def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
     """Delete a container; see :meth:`Container.delete`."""
+    book = open_to_delete(container, force=force)
+    if book is None:
+        _remove_unjournaled(container, force=force)
+        return
     try:
-        book = _open(container, force=force)
-    except ContainerNotFound:
-        if not _rebuild_journal(container):
-            _remove_unjournaled(container, force=force)
-            return
-        book = _open(container, force=force)
-    try:
-        _fill_in(book)
         if not force:
             _refuse_if_alive(container)
         if book.ledger.begin.get("lifecycle"):
@@ -50,6 +46,26 @@ def delete(runtime: Runtime, container: Container, *, force: bool) -> None:
         teardown.remove_directory(book.directory)
     finally:
         book.close()
+
+
+def open_to_delete(container: Container, *, force: bool) -> Book | None:
+    """The books of a container for whoever removes it, alone; None if it was killed before it had any.
+
+    Args:
+        force: stop a runtime that hangs on it.
+    """
+    try:
+        book = _open(container, force=force)
+    except ContainerNotFound:
+        if not _rebuild_journal(container):
+            return None
+        book = _open(container, force=force)
+    try:
+        _fill_in(book)
+    except BaseException:
+        book.close()
+        raise
+    return book
 
 
 def _open(container: Container, *, force: bool) -> Book:

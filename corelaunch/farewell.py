@@ -49,8 +49,9 @@ def before(runtime: Runtime, container: Container, book: Book, *, force: bool) -
 def after(runtime: Runtime, book: Book) -> bool:
     """Tell "deleted"; whether all could be told. Those that could not are written down."""
     present, missing = _present(runtime, book)
-    for _, error in missing:
-        runtime.log("warning", f"{error}; the record of container {book.container_id} stays for gc")
+    for (name, _), error in missing:
+        way_out = f"delete --force --forget-plugin lifecycle:{name} {book.container_id}"
+        runtime.log("warning", f"{error}; the record of container {book.container_id} stays for gc, or for {way_out}")
     tell(runtime.registry, runtime.log, book.container_id, book.ledger, "deleted", plugins=present)
     if missing:
         book.record("owed", plugins=[list(plugin) for plugin, _ in missing])

@@ -10,7 +10,8 @@ So a failure is exactly one line of the log and the same text on stderr, and not
 ========================  ======================================  ===============================================
 the failure               a line in FILE, plain text on stderr    text: ``corelaunch: …`` on stderr; json: a line
 warnings (``--debug``)    at once in FILE                          at once on stderr
-warnings (otherwise)      in FILE, only if the command succeeds   on stderr, only if it succeeds and is a terminal
+warnings (otherwise)      in FILE, only if the command succeeds   on stderr, only if it succeeds, and is a terminal
+                                                                  or lifecycle plugins took part
 info, debug lines         in FILE, only with ``--debug``           on stderr, only with ``--debug``
 ========================  ======================================  ===============================================
 
@@ -20,6 +21,7 @@ The two formats are those of logrus, which is what the engines parse.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from .errors import UsageError, one_line
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LEVELS = ("debug", "info", "warning", "error")
+
+#: Imported by commands whose container has lifecycle plugins. The operator has named them: what befell one is told to
+#: him, also in a pipe, where engines that give no log file would read the warnings of ordinary containers as output.
+_LIFECYCLE = "corelaunch.moments"
 
 
 class Log:
@@ -99,7 +105,7 @@ class Log:
 
     def success(self) -> None:
         """Say that the command succeeded: warnings that were held back may be written now."""
-        if self.path or (self._warnings and os.isatty(2)):
+        if self.path or (self._warnings and (os.isatty(2) or _LIFECYCLE in sys.modules)):
             for text in self._warnings:
                 self._put(self._render("warning", text))
         self._warnings.clear()

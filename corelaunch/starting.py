@@ -28,12 +28,12 @@ END_SECONDS = 10.0
 
 def start(runtime: Runtime, container: Container, book: Book, notify: NotifySocket | None) -> None:
     """Start a created container; see :meth:`Container.start`."""
-    observe(runtime, container, book, "starting")
+    _observe(runtime, container, book, "starting")
     if notify is not None:
         notify.bind(container.directory)
     with runtime.trace.step("start gate"):
         _open_gate(runtime, container, book)
-    observe(runtime, container, book, "started")
+    _observe(runtime, container, book, "started")
     hooks = book.ledger.begin.get("hooks", {}).get("poststart")
     if hooks:
         with runtime.trace.step("hooks poststart"):
@@ -111,9 +111,12 @@ def _poststart(container: Container, book: Book, hooks: list[dict[str, object]])
 _HOOK_STATE = ("ociVersion", "id", "status", "pid", "bundle", "annotations")
 
 
-def observe(runtime: Runtime, container: Container, book: Book, name: str) -> None:
-    """Tell the lifecycle plugins that this container was created with of a moment."""
+def _observe(runtime: Runtime, container: Container, book: Book, name: str) -> None:
+    """Tell the lifecycle plugins that this container was created with of a moment; one that has come nobody stops."""
     if book.ledger.begin.get("lifecycle"):
-        from .moments import observe as tell
+        from .moments import observe, tell
 
-        tell(runtime.registry, container.id, book.ledger, name, container.pid)
+        if name == "starting":
+            observe(runtime.registry, container.id, book.ledger, name, container.pid)
+        else:
+            tell(runtime.registry, runtime.log, container.id, book.ledger, name, pid=container.pid)

@@ -56,7 +56,7 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
     for backend in backends:
         effects = book.ledger.effects(backend.owner)
         try:
-            backend.manager.destroy(backend.placement, effects if same_boot else _outliving(backend, effects))
+            backend.manager.destroy(backend.placement, effects if same_boot else outliving(backend.kind, effects))
             book.gone(*effects)
         except Exception as error:  # noqa: BLE001 - coming down, everyone is called
             errors.append(_named(error, backend.owner))
@@ -65,17 +65,26 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
             "cannot remove container completely",
             errors,
             where=book.container_id,
-            hint="its journal is kept: try delete --force or gc again",
+            hint=_what_to_do(book.container_id, errors),
         )
 
 
-def _outliving(backend: Placed, effects: Sequence[Effect]) -> list[Effect]:
+def _what_to_do(container_id: str, errors: Sequence[Exception]) -> str:
+    plugins = dict.fromkeys(":".join(owner.split(":")[:2]) for e in errors if (owner := getattr(e, "plugin", "")))
+    if not plugins:
+        return "its journal is kept: delete it again once that is over"
+    forget = " ".join(f"--forget-plugin {plugin}" for plugin in plugins)
+    give_up = f"delete --force {forget} {container_id}"
+    return f"its journal is kept: mend that and delete it again, or leave behind what the plugin made: {give_up}"
+
+
+def outliving(kind: str, effects: Sequence[Effect]) -> list[Effect]:
     """The effects that a reboot has not undone.
 
     What LaunchContext.directory made, cgroups and CLOS groups, went with the kernel that had them. What is there now
     is a stranger's, even if it has the numbers of device and inode that ours had: kernels begin to count again.
     """
-    if backend.kind == "network_strategy":
+    if kind == "network_strategy":
         return list(effects)
     return [effect for effect in effects if list(effect.args) != ["path"]]
 
@@ -92,6 +101,7 @@ def _recall_all(
             if not skip_missing:
                 raise
             log("warning", f"{error}; its part of container {book.container_id} stays for gc")
+            error.plugin = error.plugin or owner
             if book.ledger.effects(owner):
                 errors.append(error)
     # Created cgroup, then RDT, then networks; undone networks last, as in the seed: cgroup, RDT, networks.
@@ -147,13 +157,13 @@ def _what_was_made(backend: Placed, book: Book) -> CgroupPlacement:
     effects = book.ledger.effects(backend.owner)
     if not any({"path", "paths"} & set(effect.args) for effect in effects):
         return placement  # a manager that announces something else than directories
-    made = [directory for effect in effects if effect.done for directory in _directories(effect)]
-    ours = {path for path, identity in made if not identity or identity == _identity(path)}
+    made = [directory for effect in effects if effect.done for directory in directories(effect)]
+    ours = {path for path, known in made if not known or known == identity(path)}
     paths = {controller: path for controller, path in placement.paths.items() if path in ours}
     return CgroupPlacement(paths, placement.extra)
 
 
-def _directories(effect: Effect) -> list[tuple[str, list[int]]]:
+def directories(effect: Effect) -> list[tuple[str, list[int]]]:
     """Directories that an effect comes with, each with device and inode; [] if they are not known."""
     facts, path = effect.facts, effect.args.get("path", "")
     if "paths" in effect.args:
@@ -164,7 +174,8 @@ def _directories(effect: Effect) -> list[tuple[str, list[int]]]:
     return [(path, [facts["dev"], facts["ino"]] if {"dev", "ino"} <= set(facts) else [])] if path else []
 
 
-def _identity(path: str) -> list[int]:
+def identity(path: str) -> list[int]:
+    """Device and inode, [] of what is not there."""
     try:
         found = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:

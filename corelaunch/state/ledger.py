@@ -70,6 +70,7 @@ class Ledger:
         self.offset = 0
         self.damaged = False
         self._effects: dict[int, tuple[str, Effect]] = {}
+        self._forgotten: set[str] = set()
         for record in records:
             self.add(record)
 
@@ -103,6 +104,8 @@ class Ledger:
             self.edits += record["edits"]
         elif kind == "owed":
             self.owed = [(name, made_by) for name, made_by in record["plugins"]]
+        elif kind == "forgotten":
+            self._forget(record["plugins"])
         elif kind == "descriptors":
             self.external_descriptors = tuple(record["targets"])
         elif kind == "status":
@@ -112,6 +115,16 @@ class Ledger:
                 self.resources, self.schemata = record["resources"], record["schemata"]
         elif kind == "freezer":
             self.frozen = record["wanted"] == "frozen"
+
+    def _forget(self, plugins: Iterable[str]) -> None:
+        """Drop all that is of these plugins ("KIND:NAME"): nobody will undo it, and nobody waits for them."""
+        self._forgotten.update(plugins)
+        for owner, placed in list(self.placements.items()):
+            if f"{placed.kind}:{placed.name}" in self._forgotten:
+                del self.placements[owner]
+                self._effects = {number: found for number, found in self._effects.items() if found[0] != owner}
+        if self.owed is not None:
+            self.owed = [(name, made_by) for name, made_by in self.owed if f"lifecycle:{name}" not in self._forgotten]
 
     def catch_up(self, records: Iterable[Mapping[str, Any]], offset: int, damaged: bool = False) -> Ledger:
         """Take what was read from the journal into account; returns itself."""
@@ -132,8 +145,9 @@ class Ledger:
 
     @property
     def lifecycle(self) -> list[tuple[str, str]]:
-        """The lifecycle plugins that the container was created with, in their order: name, distribution and version."""
-        return [(name, made_by) for name, made_by in self.begin.get("lifecycle", ())]
+        """Those that it was created with and that are not forgotten, in order: name, distribution and version."""
+        named = self.begin.get("lifecycle", ())
+        return [(name, made_by) for name, made_by in named if f"lifecycle:{name}" not in self._forgotten]
 
     @property
     def private_pid_namespace(self) -> bool:

@@ -304,3 +304,17 @@ def test_nothing_in_the_environment_adds_a_plugin(site: Site, cli: Cli, bundles:
     }
     cli.ok("run", "--bundle", bundles("true"), cli.new_id(), env=environment)
     assert not (tmp_path / "told").exists()
+
+
+def test_what_befell_a_plugin_after_the_fact_stops_nothing_and_is_told_in_a_pipe_too(
+    site: Site, cli: Cli, bundles: Bundles
+) -> None:
+    """The operator has named it; with ``--log`` it is told there alone."""
+    site.add("hook", HEAD + "@hookimpl\ndef corelaunch_moment(moment):\n    if moment.name == 'started': 1 / 0\n")
+    one = cli.new_id()
+    outcome = cli("run", "--bundle", bundles("true"), one, options=("--plugin", "hook"))
+    assert outcome.code == 0
+    assert "lifecycle plugins failed at moment 'started'" in outcome.err and "ZeroDivisionError" in outcome.err
+    log = cli.root.parent / "log"
+    logged = cli("run", "--bundle", bundles("true"), cli.new_id(), options=("--plugin", "hook", "--log", str(log)))
+    assert (logged.err, "ZeroDivisionError" in log.read_text()) == ("", True)

@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "deletion",
         "execution",
         "farewell",
+        "forgetting",
         "pausing",
         "signalling",
         "starting",
