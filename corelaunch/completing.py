@@ -14,7 +14,8 @@ import termios
 import time
 from _signal import SIGKILL
 
-from .errors import ConfigError, CorelaunchError, WrongStatus
+from .deletion import after_failure
+from .errors import ConfigError, WrongStatus
 from .process_io import initialize_io, root_ids
 from .records import Record
 
@@ -99,12 +100,18 @@ def complete(
     **options: Any,
 ) -> Outcome:
     """Carry it out; see :meth:`corelaunch.runtime.Runtime.complete`."""
+    # Before anything is made: what would be wrong in the middle must not leave half a container, or wait for ever.
+    pending = memoryview(data).cast("B")
+    if timeout is not None and timeout != timeout:
+        raise ValueError("timeout: not a number of seconds")
+    if limit < 0:
+        raise ValueError(f"limit: {limit} is less than 0")
     if options.get("io") is not None:
         return _live(runtime, runtime.create(container_id, bundle, **options), None, timeout, stop)
     with initialize_io(*root_ids(bundle)) as pipes:
         container = runtime.create(container_id, bundle, **{**options, "io": pipes.io})
         pipes.close_theirs()
-        return _live(runtime, container, _Exchange(pipes, data, limit), timeout, stop)
+        return _live(runtime, container, _Exchange(pipes, pending, limit), timeout, stop)
 
 
 def _live(
@@ -135,13 +142,10 @@ def _live(
         if exchange is not None:
             exchange.take_the_rest()
         statistics = container.stats()
+        container.delete(force=True)
     except BaseException:
-        try:
-            container.delete(force=True)
-        except CorelaunchError as second:
-            runtime.log("warning", f"after a failed run: {second}")
+        after_failure(runtime, container)
         raise
-    container.delete(force=True)
     outcome = Outcome(status, seconds, statistics, ended_by == "timeout", ended_by == "stop")
     if exchange is None:
         return outcome
@@ -175,9 +179,9 @@ def _follow(pidfd: int, exchange: _Exchange | None, deadline: float | None, stop
 class _Exchange:
     """What goes into a container and what comes out of it, over pipes of which we have one end."""
 
-    def __init__(self, pipes: StandardPipes, data: bytes, limit: int) -> None:
+    def __init__(self, pipes: StandardPipes, data: memoryview, limit: int) -> None:
         self._pipes = pipes
-        self._pending = memoryview(data)
+        self._pending = data
         self._limit = limit
         self.stdout, self.stderr = bytearray(), bytearray()
         self.truncated = False

@@ -6,7 +6,7 @@ import os
 import time
 
 from . import teardown
-from .errors import ContainerNotFound, DeadlineExceeded, WrongStatus
+from .errors import ContainerNotFound, CorelaunchError, DeadlineExceeded, WrongStatus
 from .state import lock, state_file
 from .state.journal import Journal
 from .state.ledger import Ledger
@@ -66,6 +66,19 @@ def open_to_delete(container: Container, *, force: bool) -> Book | None:
         book.close()
         raise
     return book
+
+
+def after_failure(runtime: Runtime, container: Container) -> None:
+    """Delete a container for which something has failed, which the caller raises: that this fails, too, is a warning.
+
+    Also if it was a first delete that failed, or that a KeyboardInterrupt came into.
+    """
+    try:
+        container.delete(force=True)
+    except ContainerNotFound:
+        pass  # it had come that far, or somebody else has
+    except CorelaunchError as second:
+        runtime.log("warning", f"after a failed run: {second}")
 
 
 def _open(container: Container, *, force: bool) -> Book:

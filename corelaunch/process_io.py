@@ -19,13 +19,14 @@ from .spec.bundle import load as load_bundle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
 _CHUNK = 65536
 #: As much of each stream is captured; a container is not to fill its caller's memory.
 OUTPUT_LIMIT = 64 << 20
+#: Ids of the kernel; the last means none.
+_IDS = 2**32 - 1
 
 
 def root_ids(bundle: str | dict[str, Any]) -> tuple[int, int]:
@@ -38,14 +39,19 @@ def root_ids(bundle: str | dict[str, Any]) -> tuple[int, int]:
         ConfigError: there is no such bundle, or it cannot be read.
     """
     config = bundle if isinstance(bundle, dict) else load_bundle(bundle).config
-    linux = config.get("linux") or {}
+    linux = config.get("linux")
+    linux = linux if isinstance(linux, dict) else {}
     return _host_id(linux.get("uidMappings")), _host_id(linux.get("gidMappings"))
 
 
-def _host_id(mappings: Sequence[Mapping[str, Any]] | None) -> int:
-    for one in mappings or ():
-        if one["containerID"] == 0 and one["size"] > 0:
-            return int(one["hostID"])
+def _host_id(mappings: Any) -> int:
+    """Nobody has checked them yet: who launches a config with other things in it is told so by the launch."""
+    for one in mappings if isinstance(mappings, (list, tuple)) else ():
+        numbers = [one.get(name) for name in ("containerID", "hostID", "size")] if isinstance(one, dict) else []
+        if numbers and all(type(number) is int for number in numbers):
+            first, host, size = numbers
+            if first == 0 and size > 0 and 0 <= host < _IDS:
+                return int(host)
     return 0
 
 
@@ -181,9 +187,11 @@ def initialize_io(uid: int = 0, gid: int = 0) -> StandardPipes:
             fds += os.pipe2(os.O_CLOEXEC)
         for fd in fds:
             os.fchown(fd, uid, gid)
-    except OSError as error:
+    except BaseException as error:
         for fd in fds:
             os.close(fd)
-        raise KernelError.of("cannot make the pipes of a process", error) from error
+        if isinstance(error, OSError):
+            raise KernelError.of("cannot make the pipes of a process", error) from error
+        raise
     stdin, stdin_ours, stdout_ours, stdout, stderr_ours, stderr = fds
     return StandardPipes(ProcessIO(stdin, stdout, stderr), stdin_ours, stdout_ours, stderr_ours)

@@ -207,15 +207,14 @@ class Runtime:
                 status = init.wait()
             self.guard.child = None
             container.end_shared_pid_namespace()
+            if not keep:
+                container.delete(force=True)
         except BaseException:
             self.guard.child = None
-            try:
-                container.delete(force=True)
-            except CorelaunchError as second:
-                self.log("warning", f"after a failed run: {second}")
+            from .deletion import after_failure
+
+            after_failure(self, container)
             raise
-        if not keep:
-            container.delete(force=True)
         container.close()
         return status
 
@@ -246,6 +245,7 @@ class Runtime:
 
         Raises:
             CorelaunchError: it could not be launched, or not be removed.
+            TypeError, ValueError: an argument is none; nothing was made.
         """
         from .completing import complete
 

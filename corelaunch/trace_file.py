@@ -195,7 +195,9 @@ _MEMBERS: Mapping[str, tuple[type[str] | type[int], Any]] = {
     "after_us": (int, -1),
     "cpu_us": (int, -1),
 }
-_WORDS = {str: "a string", int: "a number from 0"}
+#: What a file says may be anything; sums of these can still be drawn.
+_GREATEST = 2**63
+_WORDS = {str: "a string", int: "a number from 0 to 2^63 - 1"}
 
 
 def _checked(text: bytes, where: str) -> dict[str, Any]:
@@ -215,7 +217,7 @@ def _checked(text: bytes, where: str) -> dict[str, Any]:
             value = default
         elif value is None:
             raise _no_trace(where, f'"{name}" is missing')
-        elif type(value) is not kind or (isinstance(value, int) and value < 0):
+        elif type(value) is not kind or (isinstance(value, int) and not 0 <= value < _GREATEST):
             raise _no_trace(where, f'"{name}" is not {_WORDS[kind]}')
         checked[name] = value
     if checked["time"] and not _is_time(checked["time"]):

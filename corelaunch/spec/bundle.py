@@ -44,6 +44,8 @@ def load(bundle_path: str) -> Bundle:
         ConfigError: there is no such bundle, or no config.json in it, or it is not a JSON object.
         KernelError: it cannot be read.
     """
+    if "\0" in (bundle_path or ""):
+        raise ConfigError("invalid bundle", where=repr(bundle_path), why="a path has no NUL character")
     path = os.path.realpath(bundle_path or ".")
     try:
         path.encode()

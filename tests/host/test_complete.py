@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from corelaunch.bootstrap.stdio import ProcessIO
+from corelaunch.container import Container
 from corelaunch.default_config import default_config
 from corelaunch.errors import ChildError, ConfigError, WrongStatus
 from corelaunch.runtime import Runtime
@@ -171,6 +172,56 @@ def test_a_terminal_that_nobody_reads_is_refused(runtime: Runtime, config: Any) 
         runtime.complete("one", content)
     assert runtime.root.ids() == []
     assert descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("bounds", "error"),
+    [
+        ({"data": "text"}, TypeError),
+        ({"data": None}, TypeError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"limit": -1}, ValueError),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_made(
+    runtime: Runtime, config: Any, bounds: Any, error: type[Exception]
+) -> None:
+    before = descriptors()
+    with pytest.raises(error):
+        runtime.complete("one", config("sleep 1000"), **bounds)
+    assert (runtime.root.ids(), descriptors()) == ([], before)
+
+
+@pytest.mark.parametrize("life", ["run", "complete"])
+def test_an_interrupt_of_the_deletion_does_not_leave_the_container(
+    runtime: Runtime, config: Any, life: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, interrupts = Container.delete, [KeyboardInterrupt()]
+
+    def interrupted(container: Container, *, force: bool = False) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        delete(container, force=force)
+
+    monkeypatch.setattr(Container, "delete", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(runtime, life)("one", config("true"))
+    assert runtime.root.ids() == []
+
+
+@pytest.mark.parametrize(
+    "mappings",
+    [5, [5], [{}], *([{"containerID": 0, "hostID": host, "size": 1}] for host in (2**70, -5, "x", None))],
+)
+def test_id_mappings_that_are_none_are_refused_by_their_place(runtime: Runtime, config: Any, mappings: Any) -> None:
+    content, before = config("true"), descriptors()
+    content["linux"]["namespaces"].append({"type": "user"})
+    content["linux"] |= {"uidMappings": mappings, "gidMappings": mappings}
+    with pytest.raises(ConfigError, match=r"linux\.uidMappings"):
+        runtime.complete("one", content)
+    with pytest.raises(ConfigError, match="linux"):
+        runtime.complete("one", content | {"linux": [1]})
+    assert (runtime.root.ids(), descriptors()) == ([], before)
 
 
 def test_a_program_that_cannot_be_executed_leaves_nothing(runtime: Runtime, config: Any) -> None:

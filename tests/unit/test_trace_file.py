@@ -153,6 +153,7 @@ def line(**changes: Any) -> bytes:
         (line(duration_us="left out"), '"duration_us" is missing'),
         (line(duration_us="1"), '"duration_us" is not a number from 0'),
         (line(duration_us=True), '"duration_us" is not a number from 0'),
+        (line(start_us=2**63), '"start_us" is not a number from 0 to 2^63'),
         (line(start_us=-1), '"start_us" is not a number from 0'),
         (line(start_us=1.5), '"start_us" is not a number from 0'),
         (line(step=7), '"step" is not a string'),

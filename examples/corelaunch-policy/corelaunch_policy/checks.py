@@ -196,7 +196,7 @@ def limits(config: Mapping[str, Any], bundle: str, most: Mapping[str, int]) -> F
         where = f"linux.resources.{path}"
         if _UNIFIED[path] in unified:
             text = unified[_UNIFIED[path]]
-            where, value = f"linux.resources.unified[{_UNIFIED[path]}]", int(text) if text.isdigit() else text
+            where, value = f"linux.resources.unified[{_UNIFIED[path]}]", int(text) if text.isascii() and text.isdigit() else text
         if value is None:
             yield where, f"it is not set, and may be {limit} at most"
         elif type(value) is not int or not 0 <= value <= limit or (value == 0 and section == "memory"):
@@ -226,8 +226,9 @@ def _below(path: str, directories: Sequence[str]) -> bool:
 
 def _is_read_only(options: Sequence[str]) -> bool:
     """``ro`` of an ``rbind`` holds for its uppermost mount alone, ``rro`` for all (mount_setattr(2))."""
-    said = [option for option in options if option in ("ro", "rw")]
-    return "rro" in options or ("rbind" not in options and said[-1:] == ["ro"])
+    own = [option for option in options if option in ("ro", "rw")]
+    tree = [option for option in options if option in ("rro", "rrw")]  # of the same kind the last one counts
+    return tree[-1:] == ["rro"] or (not tree and "rbind" not in options and own[-1:] == ["ro"])
 
 
 def _covered(device: Mapping[str, Any], allowed: Sequence[str]) -> bool:
