@@ -13,8 +13,6 @@ from corelaunch.default_config import default_config
 from corelaunch.errors import CorelaunchError
 from corelaunch.runtime import Runtime
 
-TMP = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]}
-
 
 def mebibytes(text):
     return int(text.removesuffix("M")) << 20
@@ -27,7 +25,7 @@ def run(runtime, config, index, line, **bounds):
         data = str(process.pop("stdin", "")).encode()
         config = {**config, "process": config["process"] | process}
         return {"index": index} | runtime.complete(f"{os.getpid()}-{index}", config, data=data, **bounds).json()
-    except (CorelaunchError, ValueError) as error:
+    except (CorelaunchError, ValueError, RecursionError) as error:
         return {"index": index, "status": None, "error": str(error)}
 
 
@@ -38,16 +36,17 @@ def main():
     for name, kind, default in options:
         parser.add_argument(f"--{name}", type=kind, default=default)
     given = parser.parse_args()
+    if min(given.jobs, given.memory, given.pids) < 1 or not given.timeout >= 0:
+        parser.error("--jobs, --memory and --pids are numbers from 1, --timeout from 0")
     config = default_config(rootfs=given.rootfs)
-    config["mounts"].append(TMP)
+    config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]})
     config["linux"]["resources"] |= {"memory": {"limit": given.memory}, "pids": {"limit": given.pids}}
-    runtime, stop, pool = Runtime("/run/corelaunch-batch"), os.eventfd(0), ThreadPool(max(1, given.jobs))
+    runtime, stop, pool = Runtime("/run/corelaunch-batch"), os.eventfd(0), ThreadPool(given.jobs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         runtime.plan("check", config)  # what is wrong for every job is said once
-        lines = [line for line in sys.stdin if line.strip()]
-        done, failed, began = 0, 0, time.monotonic()
         bounds = {"timeout": given.timeout, "limit": 1 << 16, "stop": stop}
+        lines, done, failed, began = [line for line in sys.stdin if line.strip()], 0, 0, time.monotonic()
         for result in pool.imap_unordered(lambda job: run(runtime, config, *job, **bounds), enumerate(lines)):
             print(json.dumps(result), flush=True)
             done, failed, seconds = done + 1, failed + (result["status"] != 0), time.monotonic() - began
@@ -56,7 +55,7 @@ def main():
             if sys.stderr.isatty() or done == len(lines):
                 print(f"\r{progress}", end=" \n"[done == len(lines)], file=sys.stderr, flush=True)
         return failed > 0
-    except CorelaunchError as error:
+    except (CorelaunchError, OSError) as error:
         parser.exit(2, f"corelaunch-batch: {error}\n")
     except KeyboardInterrupt:
         return 130

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 
 from corelaunch.default_config import default_config
@@ -28,6 +27,7 @@ def sandbox(argv, rootfs, memory, pids=32, disk="16m"):
         config["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})
     linux = config["linux"] | {"uidMappings": IDS, "gidMappings": IDS, "seccomp": default_profile()}
     linux["namespaces"] = [{"type": kind} for kind in ("user", "pid", "network", "ipc", "uts", "mount", "cgroup")]
+    memory, pids = max(memory, 1), max(pids, 1)  # 0 would be no limit
     linux["resources"] |= {"memory": {"limit": memory, "swap": memory}, "pids": {"limit": pids}}
     linux["resources"]["cpu"] = {"quota": 100_000, "period": 100_000}
     return config | {"linux": linux}
@@ -45,7 +45,7 @@ def run(argv, rootfs, stdin=b"", files=None, timeout=10.0, memory=128 << 20, lim
             mount = {"destination": f"/tmp/{name}", "source": f"{staged}/{number}", "options": ["bind", "ro", "nosuid"]}
             config["mounts"].append(mount)
         runtime = Runtime("/run/corelaunch-sandbox")
-        return runtime.complete(f"sandbox-{uuid.uuid4()}", config, data=stdin, timeout=timeout, limit=limit)
+        return runtime.complete(f"sandbox-{os.urandom(16).hex()}", config, data=stdin, timeout=timeout, limit=limit)
 
 
 def main():
@@ -55,10 +55,10 @@ def main():
     parser.add_argument("rootfs")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    stdin = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
     try:
         end = run(given.command, given.rootfs, stdin, timeout=given.timeout, memory=given.memory << 20)
-    except (CorelaunchError, KeyboardInterrupt) as error:
+    except (CorelaunchError, ValueError, KeyboardInterrupt) as error:
         sys.exit(f"corelaunch-sandbox: {error or 'interrupted'}")
     sys.stdout.buffer.write(end.stdout)
     sys.stderr.buffer.write(end.stderr)

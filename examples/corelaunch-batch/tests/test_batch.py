@@ -94,11 +94,11 @@ def test_no_job_sees_what_another_did(rootfs):
 
 
 def test_a_bad_line_fails_alone(rootfs):
-    lines = ["nosuch", '"', "{", '{"args": 3}', '{"args": []}', '{"cwd": "tmp", "args": ["true"]}', "true"]
+    lines = ["nosuch", '"', "{", '{"args": 3}', '{"args": []}', '{"cwd": "tmp", "args": ["true"]}', '{"a":' * 99999, "true"]
     status, results, _ = run(rootfs, "\n".join(lines))
     assert status == 1
-    assert [result["status"] for result in results] == [None] * 6 + [0]
-    assert all(result["error"] and "\n" not in result["error"] for result in results[:6])
+    assert [result["status"] for result in results] == [None] * 7 + [0]
+    assert all(result["error"] and "\n" not in result["error"] for result in results[:7])
     assert "nosuch" in results[0]["error"] and "process.args" in results[3]["error"]
 
 
@@ -106,6 +106,10 @@ def test_a_bad_line_fails_alone(rootfs):
     ("options", "words"),
     [
         (("--memory", "much"), "--memory"),
+        (("--memory", "0"), "--memory"),
+        (("--pids", "0"), "--pids"),
+        (("--jobs", "-3"), "--jobs"),
+        (("--timeout", "nan"), "--timeout"),
         ((), "/nosuch' does not exist"),
     ],
 )
@@ -142,7 +146,8 @@ def test_a_reader_that_goes_away_leaves_nothing(rootfs):
     batch.process.stdout.close()
     batch.process.stdin.write("true\n" + "sleep 1000\n" * 10)
     batch.process.stdin.close()
-    assert "Broken pipe" in batch.process.stderr.read()
+    errors = batch.process.stderr.read()
+    assert "corelaunch-batch: [Errno 32] Broken pipe" in errors and "Traceback" not in errors
     batch.process.stderr.close()
     assert batch.process.wait(30) != 0
     assert batch.residue() == []

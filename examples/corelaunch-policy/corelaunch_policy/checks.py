@@ -199,8 +199,9 @@ def limits(config: Mapping[str, Any], bundle: str, most: Mapping[str, int]) -> F
             where, value = f"linux.resources.unified[{_UNIFIED[path]}]", int(text) if text.isascii() and text.isdigit() else text
         if value is None:
             yield where, f"it is not set, and may be {limit} at most"
-        elif type(value) is not int or not 0 <= value <= limit or (value == 0 and section == "memory"):
-            yield where, f"it is {value}, and may be {limit} at most"  # a memory limit of 0 is none
+        elif type(value) is not int or not 0 < value <= limit:
+            # 0 is no limit: of memory, and of pids in a config of a runtime-spec before 1.3.
+            yield where, f"it is {value}, and may be {limit} at most"
 
 
 def annotated(config: Mapping[str, Any], bundle: str, allow: Sequence[str]) -> Findings:

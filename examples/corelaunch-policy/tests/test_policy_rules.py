@@ -56,6 +56,7 @@ def bind(source, *options):
 
 
 CAPS = 'check = "capabilities"\nallow = ["CAP_KILL", "CAP_AUDIT_WRITE", "CAP_NET_BIND_SERVICE"]'
+WRITABLE = "mounts[7].options: /usr is for reading only: write bind and ro, or rbind and rro"
 OWN = 'check = "namespaces"\nown = ["network", "pid"]\njoined = ["/proc"]'
 MOST = 'check = "limits"\nmost = { "memory.limit" = 1000, "pids.limit" = 10 }'
 
@@ -118,15 +119,18 @@ def limits(**resources):
         ('check = "mounts"\nsources = ["/"]', bind("/etc"), ""),
         ('check = "mounts"\nread_only = ["/usr"]', bind("/usr", "ro"), ""),
         ('check = "mounts"\nread_only = ["/usr"]', bind("/usr", "rbind", "rro"), ""),
+        ('check = "mounts"\nread_only = ["/usr"]', bind("/usr", "ro", "rrw"), WRITABLE),
+        ('check = "mounts"\nread_only = ["/usr"]', bind("/usr", "rbind", "rro", "rrw"), WRITABLE),
+        ('check = "mounts"\nread_only = ["/usr"]', bind("/usr", "rbind", "rrw", "rro"), ""),
         (
             'check = "mounts"\nread_only = ["/usr"]',
             bind("/usr", "rbind", "ro"),
-            "mounts[7].options: /usr is for reading only: write bind and ro, or rbind and rro",
+            WRITABLE,
         ),
         (
             'check = "mounts"\nread_only = ["/usr"]',
             bind("/usr", "ro", "rw"),
-            "mounts[7].options: /usr is for reading only: write bind and ro, or rbind and rro",
+            WRITABLE,
         ),
         (
             'check = "mounts"',
@@ -155,6 +159,12 @@ def limits(**resources):
         (MOST, limits(memory={"limit": 0}), "linux.resources.memory.limit: it is 0, and may be 1000 at most"),
         (MOST, limits(memory=None), "linux.resources.memory.limit: it is not set, and may be 1000 at most"),
         (MOST, limits(memory=None, unified={"memory.max": "999"}), ""),
+        (MOST, limits(pids={"limit": 0}), "linux.resources.pids.limit: it is 0, and may be 10 at most"),
+        (
+            MOST,
+            limits(unified={"memory.max": "²"}),
+            "linux.resources.unified[memory.max]: it is ², and may be 1000 at most",
+        ),
         (
             MOST,
             limits(unified={"memory.max": "max"}),

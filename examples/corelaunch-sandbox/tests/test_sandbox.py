@@ -68,6 +68,9 @@ def test_the_command(rootfs):
     assert (done.returncode, done.stderr.strip()) == (137, b"corelaunch-sandbox: timed_out")
     done = command("--memory", "16", rootfs, "sh", "-c", "x=0123456789; while :; do x=$x$x; done", input=b"")
     assert (done.returncode, done.stderr.strip()) == (137, b"corelaunch-sandbox: oom_killed")
+    for bound in (("--memory", "0"), ("--memory", "-1"), ("--timeout", "nan")):
+        done = command(*bound, rootfs, "true", input=b"")
+        assert (done.returncode, done.stdout) == (1, b"") and b"Traceback" not in done.stderr
     done = command("/nosuch", "true", input=b"")
     assert done.returncode == 1 and b"/nosuch' does not exist" in done.stderr and b"Traceback" not in done.stderr
 
