@@ -47,7 +47,8 @@ def root_ids(bundle: str | dict[str, Any]) -> tuple[int, int]:
 def _host_id(mappings: Any) -> int:
     """Nobody has checked them yet: who launches a config with other things in it is told so by the launch."""
     for one in mappings if isinstance(mappings, (list, tuple)) else ():
-        numbers = [one.get(name) for name in ("containerID", "hostID", "size")] if isinstance(one, dict) else []
+        known = isinstance(one, dict)
+        numbers: list[Any] = [one.get(name) for name in ("containerID", "hostID", "size")] if known else []
         if numbers and all(type(number) is int for number in numbers):
             first, host, size = numbers
             if first == 0 and size > 0 and 0 <= host < _IDS:

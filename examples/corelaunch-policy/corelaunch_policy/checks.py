@@ -196,7 +196,8 @@ def limits(config: Mapping[str, Any], bundle: str, most: Mapping[str, int]) -> F
         where = f"linux.resources.{path}"
         if _UNIFIED[path] in unified:
             text = unified[_UNIFIED[path]]
-            where, value = f"linux.resources.unified[{_UNIFIED[path]}]", int(text) if text.isascii() and text.isdigit() else text
+            where = f"linux.resources.unified[{_UNIFIED[path]}]"
+            value = int(text) if text.isascii() and text.isdigit() else text
         if value is None:
             yield where, f"it is not set, and may be {limit} at most"
         elif type(value) is not int or not 0 < value <= limit:
