@@ -61,15 +61,15 @@ class Adjusting:
         """``corelaunch plan`` must show what ``create`` will do."""
         stage.need("corelaunch_adjust_config")
         first = stage.edits()
-        stage.edits("cl-life-1")
+        stage.edits(stage.id(1))
         assert stage.edits() == first
 
     def test_edits_are_the_same_in_another_process(self, stage: Stage) -> None:
         """``plan`` and ``create`` are two, and a program has seen other containers before."""
         stage.need("corelaunch_adjust_config")
-        alone = stage.apart(lambda: stage.edits("cl-life-2"))
-        stage.edits("cl-life-1")
-        after_another = stage.edits("cl-life-2")
+        alone = stage.apart(lambda: stage.edits(stage.id(2)))
+        stage.edits(stage.id(1))
+        after_another = stage.edits(stage.id(2))
         assert after_another == alone, "other edits than in a process that has seen no other container"
 
     def test_the_same_plan_gets_the_same_edits(self, stage: Stage) -> None:
@@ -91,7 +91,7 @@ class Adjusting:
         changes = stage.changes_of(stage.planned)
         assert changes == [], "adjusting is only asking, and this was changed"
         config, plan = stage.plan()
-        given = {"config": copied(config), "plan": plan.json(), "container_id": "cl-life-0", "bundle": stage.directory}
+        given = {"config": copied(config), "plan": plan.json(), "container_id": stage.id(), "bundle": stage.directory}
         stage.hooks["corelaunch_adjust_plan"](**given)
         changed = [name for name, value in (("config", config), ("plan", plan.json())) if given[name] != value]
         assert changed == [], "it changed what it was given; return edits, see corelaunch.api"

@@ -135,7 +135,7 @@ class Behaving:
         return [f"{what}, line {line}" for what, call in calls.items() for line in _swallowing(stage, call)]
 
     def test_several_threads_may_launch_at_the_same_time(self, stage: Stage) -> None:
-        works = [lambda number=number: stage.live(f"cl-life-{number}") for number in range(4)]
+        works = [lambda number=number: stage.live(stage.id(number)) for number in range(4)]
         assert at_once(*works) == []
 
 

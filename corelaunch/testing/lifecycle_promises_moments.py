@@ -17,10 +17,8 @@ from corelaunch.plugins.lifecycle_hooks import call_all
 from .guest_child import Changes
 from .lifecycle_stage import LIFE, NAME, Stage, an_ended_process
 
-#: As engines make them: the first letters of many are the same.
-FIRST, SECOND = (f"cl-life-{number:064d}" for number in (1, 2))
-#: As long as an id may be.
-LONG = "cl-life-".ljust(223, "0")
+#: Letters of an id as engines make them, and of the longest that there may be.
+USUAL, LONGEST = 64, 223
 
 
 class Observing:
@@ -101,7 +99,7 @@ class Observing:
     def test_lives_of_several_containers_may_interleave(self, stage: Stage) -> None:
         stage.need("corelaunch_moment")
         for name in LIFE:
-            for container_id in (FIRST, SECOND):
+            for container_id in (stage.id(1, letters=USUAL), stage.id(2, letters=USUAL)):
                 stage.tell(name, container_id)
 
     def test_an_id_may_live_again(self, stage: Stage) -> None:
@@ -110,24 +108,25 @@ class Observing:
 
     def test_an_id_may_be_as_long_as_core_allows(self, stage: Stage) -> None:
         """223 letters, so that 32 more make a file name of it."""
-        stage.live(LONG)
+        stage.live(stage.id(letters=LONGEST))
 
     @pytest.mark.parametrize("end", ["deleted", "failed"])
     def test_nothing_is_left_of_a_container_that_is_gone(self, stage: Stage, end: str) -> None:
         """What was made for it in /run, /dev/shm and the directory for temporaries; a log elsewhere may stay."""
         stage.need("corelaunch_moment")
+        first = stage.id(1, letters=USUAL)
         places = ("/run", "/var/run", "/dev/shm", os.path.realpath(tempfile.gettempdir()))
 
         def work() -> list[str]:
             changes = Changes()
             if end == "deleted":
-                stage.live(FIRST)
+                stage.live(first)
             else:
-                stage.adjusted(container_id=FIRST)
-                stage.tell("creating", FIRST)
-                stage.tell("hooks point", FIRST)
-                stage.tell("failed", FIRST)
+                stage.adjusted(container_id=first)
+                stage.tell("creating", first)
+                stage.tell("hooks point", first)
+                stage.tell("failed", first)
             changes.active = False
-            return changes.left(FIRST, places, os.path.dirname(os.path.dirname(stage.directory)))
+            return changes.left(first, places, os.path.dirname(os.path.dirname(stage.directory)))
 
         assert stage.apart(work) == [], f"at {end!r} this is still there"

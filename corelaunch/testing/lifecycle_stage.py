@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -25,6 +26,8 @@ from .guest_child import Changes, Child
 from .guest_surroundings import descriptors
 
 NAME = "contract"
+
+_SERIAL = itertools.count(1)
 
 #: The moments of a life that goes well, and what comes twice in one that is deleted with difficulties.
 LIFE = tuple(name for name in MOMENTS if name != "failed")
@@ -77,6 +80,15 @@ class Stage:
         self.directory = str(directory)
         self.registry: Any = OnePlugin(plugin)
         self.child = Child(seconds)
+        self._serial = next(_SERIAL)
+
+    def id(self, number: int = 0, *, letters: int = 0) -> str:
+        """The id of one of our containers; no other promise has it, and what a plugin remembers of that is no help.
+
+        Its first letters are those of all of them, as those of engines are.
+        """
+        first = f"cl-life-{self._serial}-"
+        return first + str(number).zfill(letters - len(first))
 
     @property
     def hooks(self) -> Mapping[str, Callable[..., Any]]:
@@ -138,13 +150,13 @@ class Stage:
         """Everything in the bundle."""
         return sorted(str(path) for path in Path(self.directory).rglob("*"))
 
-    def adjusted(self, config: Mapping[str, Any] | None = None, container_id: str = "cl-life-0") -> Adjusted:
+    def adjusted(self, config: Mapping[str, Any] | None = None, container_id: str = "") -> Adjusted:
         """The config as core would launch it."""
         self.child.calls("corelaunch_adjust_config")
         bundle = Bundle(self.directory, self.config if config is None else config)
-        return adjust_config(self.registry, [(NAME, "")], container_id, bundle)
+        return adjust_config(self.registry, [(NAME, "")], container_id or self.id(), bundle)
 
-    def edits(self, container_id: str = "cl-life-0") -> list[dict[str, Any]]:
+    def edits(self, container_id: str = "") -> list[dict[str, Any]]:
         """The plugin's edits of the config, as the journal gives them back."""
         found = [one.json() for one in self.adjusted(container_id=container_id).edits]
         edits: list[dict[str, Any]] = json.loads(json.dumps(found))
@@ -159,10 +171,10 @@ class Stage:
         """The plugin's edits of a plan."""
         config, plan = self.plan()
         self.child.calls("corelaunch_adjust_plan")
-        _, edits = adjust_plan(self.registry, [(NAME, "")], "cl-life-0", self.directory, config, plan)
+        _, edits = adjust_plan(self.registry, [(NAME, "")], self.id(), self.directory, config, plan)
         return [one.json() for one in edits]
 
-    def moment(self, name: str, container_id: str = "cl-life-0") -> Moment:
+    def moment(self, name: str, container_id: str = "") -> Moment:
         """A moment as core would tell of it, with copies of all that could be changed."""
         process = {"args": ["true"], "cwd": "/"} if name in ("executing", "executed") else {}
         step = {"creating": "", "hooks point": "hooks point", "failed": "spawn"}.get(name, "end of sync")
@@ -174,16 +186,16 @@ class Stage:
         if name in ("created", "executed", "failed"):
             now = time.monotonic_ns()
             steps = (LaunchStep("spawn", "", now - 2000, 1000), LaunchStep("create", "cgroup_manager:one", now, 0))
-        words = (name, container_id, self.directory, step, status, pid, annotations, process, error)
+        words = (name, container_id or self.id(), self.directory, step, status, pid, annotations, process, error)
         return Moment(*words, steps=steps)
 
-    def tell(self, name: str, container_id: str = "cl-life-0", **more: Any) -> None:
+    def tell(self, name: str, container_id: str = "", **more: Any) -> None:
         """Tell the plugin of a moment, as core does."""
         self.child.calls(f"corelaunch_moment at {name!r}")
         moment = self.moment(name, container_id).replace(**more)
         observe_all(self.registry, [(NAME, "")], moment, up=name in VETOES)
 
-    def live(self, container_id: str = "cl-life-0") -> None:
+    def live(self, container_id: str = "") -> None:
         """A whole life, from the edits to "deleted"."""
         self.adjusted(container_id=container_id)
         if "corelaunch_moment" in self.hooks:

@@ -148,6 +148,33 @@ class RemembersInMemory(ReferenceLifecycle):
             self.begun[moment.container_id]
 
 
+#: What two of these keep for all of their objects.
+_SEEN: dict[str, int] = {}
+_LAST: list[str] = []
+
+
+class RemembersInTheModule(ReferenceLifecycle):
+    """Keeps in its module what another command must know."""
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        if moment.name in ("creating", "failed"):
+            _SEEN[moment.container_id] = 1
+        elif moment.name == "stopped":
+            _SEEN[moment.container_id]
+
+
+class RemembersTheLast(ReferenceLifecycle):
+    """The same, and not by the id: any container before will do."""
+
+    @hookimpl
+    def corelaunch_moment(self, moment: Moment) -> None:
+        if moment.name == "creating":
+            _LAST.append(moment.container_id)
+        elif moment.name == "stopped":
+            _LAST[-1]
+
+
 class EndsOnce(ReferenceLifecycle):
     """Is surprised to be told the end again."""
 

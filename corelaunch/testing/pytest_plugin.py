@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ CONTRACT_FILE = Path(__file__).with_name("installed_plugins.py")
 #: First words, and words, of the two reasons for a skip; see host.py.
 _HOST_LACKS = "this host lacks "
 _NOT_CLAIMED = "not claimed"
+
+#: What the names of promises about another process, or those of their fixtures, have in common.
+_LATER = "later_process"
 
 #: Contract and cause -> the test that has met it first.
 _FIRST = pytest.StashKey[dict[tuple[str, str], str]]()
@@ -131,6 +134,20 @@ class InstalledPlugins(pytest.Module):
         for name, value in vars(self.obj).items():
             if isinstance(value, type):
                 yield pytest.Class.from_parent(self, name=name, obj=value)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a later process must do without comes first.
+
+    That process is forked from this one, and has all that a plugin's module remembers. Before any other test that is
+    nothing. (Not so with several workers of xdist: there it helps that every promise has containers of its own.)
+    """
+    items.sort(key=lambda item: not (_contract_of(item) and _LATER in f"{item.name} {_fixtures(item)}"))
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import time
@@ -29,6 +30,8 @@ FEATURES = ("schemata", "monitoring", "stats")
 _MANY = 64
 #: How long the RMID of a group that is gone may take to be free again.
 _LIMBO_SECONDS = 10.0
+
+_SERIAL = itertools.count(1)
 
 
 class ResctrlFiles(Protocol):
@@ -106,12 +109,13 @@ class Stage:
         self.manager = manager
         self.files = files
         self.root = files.root()
+        self._serial = next(_SERIAL)
         self._before = set(files.children(self.root))
         self._subjects: list[Subject] = []
 
     def request(self, number: int = 0, **more: object) -> RdtRequest:
-        """The request of one of our containers."""
-        return RdtRequest(f"cl-rdt-contract-{os.getpid()}-{number}", **more)  # type: ignore[arg-type]
+        """The request of one of our containers; no other stage's have its name."""
+        return RdtRequest(f"cl-rdt-contract-{os.getpid()}-{self._serial}-{number}", **more)  # type: ignore[arg-type]
 
     def place(self, request: RdtRequest) -> RdtPlacement:
         """Place; skip if this host cannot do what is asked. Whether it can is seen here: the manager may be wrong."""
