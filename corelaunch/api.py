@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .config_edits import SetRlimit as SetRlimit
     from .config_edits import SetSysctl as SetSysctl
     from .config_edits import UnsetEnv as UnsetEnv
+    from .delegating import DelegatingCgroupManager as DelegatingCgroupManager
+    from .delegating import DelegatingRdtManager as DelegatingRdtManager
     from .edits import MakeDirectory as MakeDirectory
     from .edits import MakeFile as MakeFile
     from .edits import MakeSymlink as MakeSymlink
@@ -78,6 +80,8 @@ __all__ = [
     "ConfigError",
     "CorelaunchError",
     "DeadlineExceeded",
+    "DelegatingCgroupManager",
+    "DelegatingRdtManager",
     "DoctorCheck",
     "DropCapability",
     "Effect",
@@ -161,6 +165,7 @@ _DOORS = {
         ("attach_device_program", "attached_device_program", "detach_device_program", "load_device_program"),
         "kernel.bpf",
     ),
+    **dict.fromkeys(("DelegatingCgroupManager", "DelegatingRdtManager"), "delegating"),
     "boot_id": "kernel.procfs",
     "start_companion": "companion",
     "cgroup_hierarchies": "kernel.mountinfo",

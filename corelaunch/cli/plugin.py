@@ -21,7 +21,9 @@ def run(call: Call) -> int:
     kind = project.check_kind(call.arguments[1])
     name = call.arguments[2]
     project.check_name(kind, name, call.runtime().registry)
-    directory = project.write(kind, name, call.options["directory"])
+    inner = call.options["on"]
+    distribution = project.check_inner(kind, inner, call.runtime().registry) if inner else ""
+    directory = project.write(kind, name, call.options["directory"], inner, distribution)
     write(
         f"{directory}: a plugin that works. Next, in the environment of {call.program}:\n"
         f"    cd {directory}\n"
@@ -36,9 +38,13 @@ COMMAND = Command(
     "plugin",
     "new <kind> <name>",
     """Writes the project of a new plugin: a small backend that works, with its contract test, metadata, CI and README.
-KIND is cgroup-manager, rdt-manager, network-strategy or lifecycle; NAME is what people will choose it by.""",
+KIND is cgroup-manager, rdt-manager, network-strategy or lifecycle; NAME is what people will choose it by.
+With --on a cgroup manager or RDT manager is made that hands every call to another, and changes what you override.""",
     run,
-    (Option("directory", "the project's directory, which must not exist (default: corelaunch-NAME)", metavar="dir"),),
+    (
+        Option("directory", "the project's directory, which must not exist (default: corelaunch-NAME)", metavar="dir"),
+        Option("on", "build it on this plugin of the kind: it does all that is not overridden", metavar="plugin"),
+    ),
     fewest=1,
     most=3,
 )

@@ -32,6 +32,9 @@ _WORDS = {
     "lifecycle": ("plugin", "", "lifecycle plugin"),
 }
 
+#: Kinds that can be built on another plugin of the kind; their templates are those below on_KIND.
+DELEGATING = ("cgroup_manager", "rdt_manager")
+
 #: What a name may be made of: it is part of a package (PEP 503 in its normal form), of a module, and of options.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CHARACTERS = f"{_LETTERS}0123456789-"
@@ -77,12 +80,32 @@ def check_name(kind: str, name: str, registry: Registry) -> None:
         raise UsageError(f"there is a distribution called {package} already", why=why, hint="choose another name")
 
 
-def write(kind: str, name: str, directory: str = "") -> str:
+def check_inner(kind: str, inner: str, registry: Registry) -> str:
+    """The distribution of the plugin that the new one is to be built on.
+
+    Raises:
+        UsageError: a plugin of this kind cannot be, or no such plugin is installed.
+    """
+    if kind not in DELEGATING:
+        kinds = " and ".join(kind.replace("_", "-") for kind in DELEGATING)
+        raise UsageError(f"a {_WORDS[kind][2]} cannot be built on another", where="--on", why=f"only {kinds} can")
+    entries = {entry.name: entry.distribution for entry in registry.entries(kind)}
+    if inner not in entries:
+        close = get_close_matches(inner, entries, 1)
+        why = f"installed are {', '.join(sorted(entries))}" if entries else "none is installed"
+        hint = f"did you mean {close[0]}?" if close else ""
+        raise UsageError(f"no {_WORDS[kind][2]} called {inner!r} is installed", where="--on", why=why, hint=hint)
+    return entries[inner]
+
+
+def write(kind: str, name: str, directory: str = "", inner: str = "", inner_distribution: str = "") -> str:
     """Write the project.
 
     Args:
         kind: of the plugin.
         name: its name, which is that of the entry point.
+        inner: name of the plugin that it is built on, "" for one that stands alone.
+        inner_distribution: that plugin's distribution.
         directory: the project's, which must not exist; "" is ``corelaunch-NAME`` here.
 
     Returns:
@@ -101,7 +124,7 @@ def write(kind: str, name: str, directory: str = "") -> str:
     try:
         os.mkdir(scratch)
         try:
-            _fill(scratch, kind, name)
+            _fill(scratch, f"on_{kind}" if inner else kind, _words(kind, name, inner, inner_distribution))
             os.rename(scratch, directory)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -111,9 +134,8 @@ def write(kind: str, name: str, directory: str = "") -> str:
     return directory
 
 
-def _fill(directory: str, kind: str, name: str) -> None:
-    words = _words(kind, name)
-    for path, text in _templates(kind):
+def _fill(directory: str, part: str, words: Mapping[str, str]) -> None:
+    for path, text in _templates(part):
         target = os.path.join(directory, path.replace("PACKAGE", words["package"]).replace("dot.", "."))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         for word, value in words.items():
@@ -122,9 +144,9 @@ def _fill(directory: str, kind: str, name: str) -> None:
             file.write(text)
 
 
-def _templates(kind: str) -> Iterator[tuple[str, str]]:
+def _templates(own: str) -> Iterator[tuple[str, str]]:
     """(path in the project, text), of all kinds and of this one."""
-    for part in ("common", kind):
+    for part in ("common", own):
         root = os.path.join(_TEMPLATES, part)
         for place, _, names in os.walk(root):
             for name in sorted(names):
@@ -133,7 +155,7 @@ def _templates(kind: str) -> Iterator[tuple[str, str]]:
                     yield os.path.relpath(path, root).removesuffix(_SUFFIX), file.read()
 
 
-def _words(kind: str, name: str) -> Mapping[str, str]:
+def _words(kind: str, name: str, inner: str, inner_distribution: str) -> Mapping[str, str]:
     module, last, title = _WORDS[kind]
     return {
         "name": name,
@@ -144,4 +166,6 @@ def _words(kind: str, name: str) -> Mapping[str, str]:
         "group": GROUPS[kind],
         "kind_title": title[0].upper() + title[1:],
         "corelaunch": __version__,
+        "inner": inner,
+        "needed": f', "{inner_distribution}"' if inner else "",
     }

@@ -21,9 +21,10 @@ def cause_of(error: BaseException) -> tuple[str, str]:
     An exception that was raised in a line of the plugin, or because of one there, is told by that line, whatever
     promise met it. Any other is told by its words, without the numbers and names that are other ones in each test.
     """
-    root = error
-    while root.__cause__ is not None:
+    root, chain = error, {error}
+    while root.__cause__ is not None and root.__cause__ not in chain:  # core raises an error from itself, to add a place
         root = root.__cause__
+        chain.add(root)
     place = "" if isinstance(error, AssertionError) else _line_of_the_plugin(root)
     if place:
         told = root if not isinstance(error, CorelaunchError) or isinstance(root, CorelaunchError) else error

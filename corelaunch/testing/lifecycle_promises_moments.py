@@ -27,12 +27,14 @@ class Observing:
     @pytest.mark.parametrize("name", [name for name in MOMENTS if name not in VETOES])
     def test_nothing_is_raised_where_nothing_can_be_stopped(self, stage: Stage, name: str) -> None:
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         stage.tell(name)
 
     @pytest.mark.parametrize("name", VETOES)
     def test_a_veto_is_an_error_of_the_api(self, stage: Stage, name: str) -> None:
         """Any other exception reads like a bug, and hides the reason from whoever must act on it."""
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         try:
             stage.tell(name)
         except PluginError as error:
@@ -45,6 +47,7 @@ class Observing:
     def test_a_moment_is_answered_with_nothing(self, stage: Stage, name: str) -> None:
         """Who returns False to say no is not heard: a veto is an exception."""
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         told = {"moment": stage.moment(name)}
         answers = call_all(stage.registry, [(NAME, "")], "corelaunch_moment", name, up=name in VETOES, **told)
         assert answers == [], f"what a plugin returns at {name!r} is ignored"
@@ -53,6 +56,7 @@ class Observing:
     def test_what_a_moment_tells_is_not_changed(self, stage: Stage, name: str) -> None:
         """Only edits change a container, so that ``plan`` and the journal can tell of them."""
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         moment = stage.moment(name)
         before = copied(moment.as_dict())
         stage.hooks["corelaunch_moment"](moment=moment, log=lambda level, message: None)
@@ -74,12 +78,14 @@ class Observing:
     def test_a_process_that_has_ended_already_is_no_surprise(self, stage: Stage, name: str) -> None:
         """It runs beside us: what is looked up by ``moment.pid`` may be gone."""
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         stage.tell(name, pid=an_ended_process())
 
     @pytest.mark.parametrize("name", ["stopped", "deleted", "failed"])
     def test_a_bundle_that_is_gone_is_no_surprise(self, stage: Stage, name: str) -> None:
         """Engines may remove it as soon as the container has ended, and ``gc`` comes later still."""
         stage.need("corelaunch_moment")
+        stage.lead_up_to(name)
         stage.tell(name, bundle=f"{stage.directory}/gone")
 
     def test_the_end_may_be_told_twice(self, stage: Stage) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from corelaunch.adjustment import Adjusted, adjust_config, adjust_plan, copied
-from corelaunch.api import LaunchStep, Moment
+from corelaunch.api import CorelaunchError, LaunchStep, Moment
 from corelaunch.hookspecs import MOMENTS, VETOES
 from corelaunch.plan.init_plan import init_plan
 from corelaunch.plugins.guard import CALL_SECONDS, Guard
@@ -194,6 +194,13 @@ class Stage:
         self.child.calls(f"corelaunch_moment at {name!r}")
         moment = self.moment(name, container_id).replace(**more)
         observe_all(self.registry, [(NAME, "")], moment, up=name in VETOES)
+
+    def lead_up_to(self, name: str) -> None:
+        """Tell all that comes before a moment, for plugins that keep something on disk; how is judged elsewhere."""
+        before = LIFE[: LIFE.index(name)] if name in LIFE else ("creating", "hooks point")
+        for earlier in before:
+            with suppress(CorelaunchError):
+                self.tell(earlier)
 
     def live(self, container_id: str = "") -> None:
         """A whole life, from the edits to "deleted"."""

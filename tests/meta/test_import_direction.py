@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "cgroup_owner",
         "companion",
+        "delegating",
         "configuration",
         "lifecycle",
         "moments",

@@ -19,6 +19,9 @@ from corelaunch.scaffold import project
 #: The longest name of each kind: lines are as long as they can be, and the class has every word of it.
 LONGEST = {kind: f"aaaaaaaa-bbbbbbbb-cccccccc-dddd{kind[0]}" for kind in hookspecs.GROUPS}
 
+#: Kinds that can be built on another plugin, and one that is installed here.
+INNER = {"cgroup_manager": "cgroupfs", "rdt_manager": "resctrl"}
+
 New = Callable[..., tuple[int, str, str]]
 
 
@@ -62,6 +65,21 @@ def test_every_kind_has_a_project_with_all_that_belongs_to_one(
         assert "}}" not in text.replace("${{", "") and "{{" not in text, path
 
 
+@pytest.mark.parametrize(("kind", "inner"), INNER.items())
+def test_a_manager_may_be_built_on_another_in_less_than_40_lines(new: New, kind: str, inner: str) -> None:
+    code, _, err = new("new", kind, "my-own", "--on", inner)
+    assert (code, err) == (0, "")
+    own = Path("corelaunch-my-own")
+    source = (own / "corelaunch_my_own/manager.py").read_text()
+    assert f'load_manager("{kind}", "{inner}")' in source
+    assert len(source.splitlines()) < 40
+    needed = tomllib.loads((own / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert needed[1] == {"cgroupfs": "corelaunch-cgroupfs", "resctrl": "corelaunch-resctrl"}[inner]
+    for path in own.rglob("*"):
+        if path.is_file():
+            assert "{{" not in path.read_text().replace("${{", ""), path
+
+
 def test_the_directory_may_be_chosen(new: New, tmp_path: Path) -> None:
     code, out, _ = new("new", "lifecycle", "mine", "--directory", str(tmp_path / "elsewhere/"))
     assert code == 0
@@ -94,6 +112,9 @@ def test_the_directory_may_be_chosen(new: New, tmp_path: Path) -> None:
             "there is a distribution called corelaunch-cgroupfs already: pip would replace it by yours",
         ),
         (("new", "lifecycle", "netstrategies"), "there is a distribution called corelaunch-netstrategies already"),
+        (("new", "lifecycle", "mine", "--on", "audit"), "lifecycle plugin cannot be built on another: --on: only c"),
+        (("new", "cgroup-manager", "mine", "--on", "cgroupsf"), "no cgroup manager called 'cgroupsf' is installed"),
+        (("new", "cgroup-manager", "mine", "--on", "cgroupsf"), "(did you mean cgroupfs?)"),
         (("new", "lifecycle"), "plugin does one thing: new lifecycle (write plugin new KIND NAME)"),
         (("old", "lifecycle", "mine"), "write plugin new KIND NAME"),
         ((), '"plugin" requires a minimum of 1 argument(s)'),
@@ -136,9 +157,11 @@ def test_a_full_disk_leaves_nothing(new: New, monkeypatch: pytest.MonkeyPatch) -
 def test_a_project_is_clean_for_the_linters_whatever_its_name(new: New, tmp_path: Path) -> None:
     for kind, name in LONGEST.items():
         assert new("new", kind, name)[0] == 0
+    for kind, inner in INNER.items():
+        assert new("new", kind, f"{LONGEST[kind][:-1]}n", "--on", inner)[0] == 0
     tools = Path(sys.executable).parent
     projects = sorted(Path().iterdir())
-    assert len(projects) == len(hookspecs.GROUPS)
+    assert len(projects) == len(hookspecs.GROUPS) + len(INNER)
     for one in projects:
         done = subprocess.run(
             [tools / "ruff", "check", "--no-cache", "."], cwd=one, capture_output=True, text=True, check=False
@@ -165,11 +188,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.needs_root
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(os.geteuid() != 0, reason="the contracts make cgroups and network namespaces")
-@pytest.mark.parametrize("kind", hookspecs.GROUPS)
-def test_a_project_can_be_installed_and_its_tests_pass(new: New, environment: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "inner"), [*((kind, "") for kind in hookspecs.GROUPS), *INNER.items()])
+def test_a_project_can_be_installed_and_its_tests_pass(new: New, environment: Path, kind: str, inner: str) -> None:
     """Without a network: what it is built and tested with is in our environment."""
-    name = f"scaffold-{kind.partition('_')[0]}"
-    assert new("new", kind, name)[0] == 0
+    name = f"scaffold-{kind.partition('_')[0]}{inner and '-on'}"
+    assert new("new", kind, name, *(("--on", inner) if inner else ()))[0] == 0
     directory = Path(f"corelaunch-{name}")
     clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(environment), "LANG": "C.UTF-8"}
     install = ["-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-index", "--no-build-isolation", "."]
