@@ -22,7 +22,7 @@ def cause_of(error: BaseException) -> tuple[str, str]:
     promise met it. Any other is told by its words, without the numbers and names that are other ones in each test.
     """
     root, chain = error, {error}
-    while root.__cause__ is not None and root.__cause__ not in chain:  # core raises an error from itself, to add a place
+    while root.__cause__ is not None and root.__cause__ not in chain:  # core raises errors from themselves
         root = root.__cause__
         chain.add(root)
     place = "" if isinstance(error, AssertionError) else _line_of_the_plugin(root)
