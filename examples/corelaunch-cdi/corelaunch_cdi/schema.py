@@ -132,7 +132,10 @@ def _check_more(value: Mapping[str, Any], kind: str, where: str) -> None:
     elif kind == "hook":
         _require(value["hookName"] in _HOOKS, f"{where}.hookName", f"is none of {', '.join(_HOOKS)}")
         _require(value.get("timeout") != 0, f"{where}.timeout", "is not greater than 0")
+    elif kind == "interface":
+        _require(bool(value["hostInterfaceName"] and value["name"]), where, "has an empty name")
     elif kind == "mount":
+        _require(bool(value["hostPath"]), f"{where}.hostPath", "is empty")
         _require(os.path.normpath(value["containerPath"]).strip("/") != "", f"{where}.containerPath", "is the root")
 
 

@@ -132,3 +132,5 @@ def _content(path: str) -> Any:
         return yaml.safe_load(data)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -142,6 +142,7 @@ def test_who_asks_in_vain_is_told_what_there_is(vendor, monkeypatch, names, line
         ({"containerEdits": {"deviceNodes": [{"path": "/d", "permissions": "rx"}]}}, "'rx' is not of r, w, m"),
         ({"containerEdits": {"deviceNodes": [{"path": "/d", "major": -1}]}}, "major: is not a number from 0"),
         ({"containerEdits": {"mounts": [{"containerPath": "/x"}]}}, "mounts[0].hostPath: is missing"),
+        ({"containerEdits": {"mounts": [{"hostPath": "", "containerPath": "/x"}]}}, "hostPath: is empty"),
         ({"containerEdits": {"mounts": [{"hostPath": "/", "containerPath": "/."}]}}, "containerPath: is the root"),
         ({"containerEdits": {"hooks": [{"hookName": "start", "path": "/h"}]}}, "hookName: is none of prestart"),
         ({"containerEdits": {"hooks": [{"hookName": "poststop", "path": "/h", "timeout": 0}]}}, "is not greater"),
@@ -204,6 +205,15 @@ def test_yaml_is_read_where_there_is_pyyaml(vendor):
     assert gpu("0") == [api.SetEnv("A", "1")]
     path.write_text("a: [")
     assert "while parsing" in cdi.corelaunch_doctor()[1].text
+
+
+def test_yaml_that_is_nested_too_deeply_is_left_out(vendor):
+    pytest.importorskip("yaml", reason="host lacks: PyYAML")
+    vendor({"0": ENV}, name="a.yaml").write_text("[" * 100000)
+    vendor({"1": ENV}, name="b.json")
+    assert gpu("1") == [api.SetEnv("A", "1")]
+    with pytest.raises(api.ConfigError, match=r"a.yaml cannot be used: nested too deeply"):
+        gpu("0")
 
 
 def test_without_pyyaml_a_yaml_spec_says_what_to_install(vendor, monkeypatch):
