@@ -14,6 +14,7 @@ import pytest
 from corelaunch import doctor
 from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
+from corelaunch.cli.screen import Screen
 from corelaunch.doctor import Check, cgroups, host, installation
 from corelaunch.errors import KernelError, PluginError
 from corelaunch.kernel import native, procfs
@@ -259,9 +260,9 @@ def test_what_killed_runtimes_left_is_a_warning(runtime: Runtime) -> None:
 
 def test_the_table_has_groups_statuses_and_remedies() -> None:
     checks = [Check("one", "a", "ok", "fine", "not shown"), Check("one", "longer", "fail", "bad", "mend it")]
-    text = "".join(lines(checks, colours=False))
-    assert text == "one\n  ok    a       fine\n  fail  longer  bad\n                -> mend it\n"
-    assert "\x1b[31mfail" in "".join(lines(checks, colours=True))
+    text = "\n".join(lines(checks, Screen()))
+    assert text == "one\n  ok    a       fine\n  fail  longer  bad\n                -> mend it"
+    assert "\x1b[31mfail" in "".join(lines(checks, Screen(colours=True)))
 
 
 def test_json_and_the_exit_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
