@@ -21,7 +21,10 @@ _ANSWERS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stats": ("figures", lambda answer: isinstance(answer, (CgroupStats, Mapping))),
     **{
         name: ("nothing", lambda answer: answer is None)
-        for name in "create add_process set_resources update_resources freeze thaw kill set initialize destroy".split()
+        for name in (
+            "create add_process set_resources update_resources freeze thaw kill set initialize attach detach check "
+            "destroy"
+        ).split()
     },
 }
 

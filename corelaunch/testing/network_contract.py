@@ -34,14 +34,15 @@ from .network_promises_bridge import Sharing
 from .network_promises_companion import Accompanied
 from .network_promises_down import ComingDown
 from .network_promises_move import Moving
-from .network_promises_nat import Translating
+from .network_promises_nat import FORWARDING, Translating, write
+from .network_promises_refusing import Refusing
 from .network_promises_running import Running
 from .network_promises_up import GoingUp, Placing
 from .network_stage import Stage
 
 
 class NetworkStrategyContract(
-    Placing, GoingUp, Running, Sharing, Translating, Moving, Accompanied, ComingDown, Behaving
+    Placing, GoingUp, Running, Refusing, Sharing, Translating, Moving, Accompanied, ComingDown, Behaving
 ):
     """Promises of ``corelaunch.api.NetworkStrategy``. Fixtures to override: ``strategy``, and ``options`` if needed."""
 
@@ -61,7 +62,10 @@ class NetworkStrategyContract(
 
     @pytest.fixture
     def private_host(self) -> Iterator[None]:
-        """The test's own network, in place of the host's."""
+        """The test's own network, in place of the host's; as a host that does not forward, whatever this one does.
+
+        What a program of somebody else's turns on by itself (CNI's ptp does), an ``options`` turns on before.
+        """
         context = private_network()
         try:
             context.__enter__()
@@ -70,6 +74,7 @@ class NetworkStrategyContract(
                 raise
             host_lacks(f"a network namespace of the test's own ({os.strerror(error.errno)})")
         try:
+            write(FORWARDING, "0")
             yield
         finally:
             context.__exit__(None, None, None)

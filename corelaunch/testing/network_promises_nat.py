@@ -21,7 +21,7 @@ from .network_rtnetlink import IFLA_IFNAME, IFLA_NET_NS_FD, Rtnetlink, attribute
 from .network_stage import FEATURES, Stage, die_creating, has_ipv6
 from .network_tables import delete_table, inet_tables, make_table
 
-_FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 _FORWARDING_6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 #: The host's addresses towards the outside, and the outside's own (RFC 5737, RFC 3849).
 HOSTS, OUTSIDES = ("192.0.2.1", "2001:db8:7b::1"), ("192.0.2.2", "2001:db8:7b::2")
@@ -64,7 +64,7 @@ class Translating:
     ) -> None:
         stage.need("bridge", "addresses", "routes", "nat")
         with outside_world() as outside, Container() as second:
-            write(_FORWARDING, forwarding)
+            write(FORWARDING, forwarding)
             before = (set(host_links()), inet_tables())
             first = place_with_nat(stage, "clnet-a", 2)
             other = place_with_nat(stage, "clnet-b", 3)
@@ -73,7 +73,7 @@ class Translating:
             assert seen_by(outside, second, OUTSIDES[0]) == HOSTS[0], "NAT went with the first container"
             stage.strategy.destroy(other, recorders[1].effects)
             assert (set(host_links()), inet_tables()) == before
-            assert read(_FORWARDING) == forwarding
+            assert read(FORWARDING) == forwarding
 
     def test_each_table_is_announced_and_confirmed(self, stage: Stage) -> None:
         stage.need("bridge", "nat")
@@ -87,24 +87,24 @@ class Translating:
     def test_kill_9_before_a_table_is_confirmed_leaves_what_destroy_finds(self, stage: Stage) -> None:
         stage.need("bridge", "nat")
         names = names_of_tables(stage)
-        before = (set(host_links()), inet_tables(), read(_FORWARDING))
+        before = (set(host_links()), inet_tables(), read(FORWARDING))
         for name in sorted(names):
             placement = place_with_nat(stage, "clnet-a", 2)
             effects = die_creating(stage, placement, name)
             assert name in inet_tables(), "it was confirmed before it was made"
             stage.strategy.destroy(placement, effects)
-            assert (set(host_links()), inet_tables(), read(_FORWARDING)) == before
+            assert (set(host_links()), inet_tables(), read(FORWARDING)) == before
 
     def test_a_foreign_table_in_the_way_is_refused_and_left(self, stage: Stage) -> None:
         stage.need("bridge", "nat")
         for name in sorted(names_of_tables(stage)):
             make_table(name)
-            before, recorder = (set(host_links()), inet_tables(), read(_FORWARDING)), EffectRecorder()
+            before, recorder = (set(host_links()), inet_tables(), read(FORWARDING)), EffectRecorder()
             placement = place_with_nat(stage, "clnet-a", 2)
             with pytest.raises(AlreadyExists, match=name):
                 stage.create(placement, recorder)
             stage.strategy.destroy(placement, recorder.effects)
-            assert (set(host_links()), inet_tables(), read(_FORWARDING)) == before
+            assert (set(host_links()), inet_tables(), read(FORWARDING)) == before
             delete_table(name)
 
     def test_destroy_leaves_a_foreign_table_that_took_the_name_since(self, stage: Stage) -> None:
@@ -155,7 +155,7 @@ def names_of_tables(stage: Stage) -> set[str]:
 
     The tables of the private host are the strategy's, so that their names need not be known here.
     """
-    write(_FORWARDING, "0")
+    write(FORWARDING, "0")
     before = set(inet_tables())
     placement = place_with_nat(stage, "clnet-a", 2)
     recorder = stage.create(placement)

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from ipaddress import ip_interface
 from string import ascii_letters, digits
 from typing import Any
 
@@ -45,9 +46,20 @@ class ReferenceVeth(NetworkStrategy):
         for option in request.options:
             if option not in known:
                 raise ConfigError("unknown option", where=option)
+        self.check_values(request.options)
         name = sha256(f"{request.container_id} {request.index}".encode()).hexdigest()[:12]
         inside = request.options.get("name", f"eth{request.index}")
         return NetworkPlacement(f"ref{name}", inside, dict(request.options), **self.for_core(request, inside))
+
+    def check_values(self, options: Mapping[str, str]) -> None:
+        """Refuse what the kernel would refuse later, or take for something else."""
+        for option, text in options.items():
+            try:
+                good = all(_CHECKS.get(option, bool)(part) for part in text.split(","))
+            except ValueError:
+                good = False
+            if not good:
+                raise ConfigError(f"malformed: {text!r}", where=option)
 
     def for_core(self, request: NetworkRequest, inside: str) -> dict[str, Any]:
         """What core does for a strategy: fields of the placement."""
@@ -104,7 +116,8 @@ class ReferenceVeth(NetworkStrategy):
         """Make the pair in one message; ``more`` are attributes of the host's end."""
         peer = attribute(rt.IFLA_IFNAME, placement.container_name) + attribute(rt.IFLA_NET_NS_FD, namespace)
         if "mtu" in placement.options:
-            peer += attribute(rt.IFLA_MTU, int(placement.options["mtu"]))
+            mtu = attribute(rt.IFLA_MTU, int(placement.options["mtu"]))
+            peer, more = peer + mtu, more + mtu
         if "mac" in placement.options:
             peer += attribute(rt.IFLA_ADDRESS, _mac_bytes(placement.options["mac"]))
         netlink.make_veth(placement.host_name, peer, attribute(rt.IFLA_ADDRESS, _mac_bytes(mac)) + more)
@@ -112,20 +125,27 @@ class ReferenceVeth(NetworkStrategy):
     def initialize(self, placement: NetworkPlacement, netlink_fd: int, ctx: LaunchContext) -> None:
         try:
             with Rtnetlink(netlink_fd) as netlink:
-                index = netlink.links()[placement.container_name].index
+                link = netlink.links().get(placement.container_name)
+                if link is None:
+                    raise KernelError("no such link", where=placement.container_name, errno=errno.ENODEV)
+                index = link.index
                 netlink.set_link(index, up=True)
                 for address in _list(placement.options, "address"):
                     self.add_address(netlink, index, address)
                 for gateway in _list(placement.options, "gateway"):
-                    netlink.add_route(index, f"{'::/0' if ':' in gateway else '0.0.0.0/0'} via {gateway}")
+                    self.add_route(netlink, index, f"{'::/0' if ':' in gateway else '0.0.0.0/0'} via {gateway}")
                 for route in _list(placement.options, "route"):
-                    netlink.add_route(index, route)
+                    self.add_route(netlink, index, route)
         except OSError as error:
             raise KernelError.of("cannot set up link", error, where=placement.container_name) from error
 
     def add_address(self, netlink: Rtnetlink, index: int, cidr: str) -> None:
         """Give the link an address that needs no duplicate detection."""
         netlink.add_address(index, cidr)
+
+    def add_route(self, netlink: Rtnetlink, index: int, route: str) -> None:
+        """Give the link a route that none has yet."""
+        netlink.add_route(index, route)
 
     def stats(self, placement: NetworkPlacement) -> Mapping[str, int]:
         if "stats" not in self.features:
@@ -196,6 +216,15 @@ def _list(options: Mapping[str, str], option: str) -> list[str]:
     return [part for part in options.get(option, "").split(",") if part]
 
 
+def _is_route(text: str) -> bool:
+    destination, _via, gateway = text.partition(" via ")
+    return bool(ip_interface(destination)) and _is_address(gateway)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= 15 and text not in (".", "..") and not set(text) & set("/: ")
+
+
 def _is_address(text: str) -> bool:
     try:
         return bool(socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text))
@@ -205,3 +234,17 @@ def _is_address(text: str) -> bool:
 
 def _mac_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
+
+
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "address": ip_interface,
+    "bridge-address": ip_interface,
+    "gateway": _is_address,
+    "route": _is_route,
+    "mtu": lambda text: 68 <= int(text) <= 65535,
+    "mac": lambda text: len(_mac_bytes(text)) == 6,
+    "name": _is_name,
+    "bridge": _is_name,
+    "nat": lambda text: text == "true",
+    "accept-ra": lambda text: text in ("0", "1", "2"),
+}

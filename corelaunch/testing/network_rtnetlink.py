@@ -16,7 +16,7 @@ from corelaunch.records import Record
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-REQUEST, ACK, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
+REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
@@ -150,7 +150,7 @@ class Rtnetlink:
             found.add(f"{route} via {socket.inet_ntop(family, gateway)}" if gateway else route)
         return found
 
-    def add_route(self, index: int, route: str) -> None:
+    def add_route(self, index: int, route: str, flags: int = CREATE | EXCLUSIVE) -> None:
         """Add a route over a link, ``"DESTINATION via GATEWAY"``."""
         destination, _via, gateway = route.partition(" via ")
         host, _slash, prefix = destination.partition("/")
@@ -158,13 +158,13 @@ class Rtnetlink:
         body = ROUTE.pack(family, int(prefix), 0, 0, 254, 4, 0, 1, 0)
         body += attribute(RTA_DST, socket.inet_pton(family, host))
         body += attribute(RTA_GATEWAY, socket.inet_pton(family, gateway))
-        self.request(RTM_NEWROUTE, body + attribute(RTA_OIF, struct.pack("=I", index)), CREATE | EXCLUSIVE)
+        self.request(RTM_NEWROUTE, body + attribute(RTA_OIF, struct.pack("=I", index)), flags)
 
-    def make_veth(self, name: str, peer: bytes, attributes: bytes = b"") -> None:
-        """Make a veth pair, exclusively; ``peer`` holds the attributes of the other end."""
+    def make_veth(self, name: str, peer: bytes = b"", attributes: bytes = b"", index: int = 0) -> None:
+        """Make a veth pair, exclusively; ``peer`` holds the attributes of the other end, ``index`` is a wish."""
         pair = attribute(VETH_INFO_PEER, LINK.pack(0, 0, 0, 0, 0) + peer)
         information = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, pair)
-        body = LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name) + attributes
+        body = LINK.pack(0, 0, index, 0, 0) + attribute(IFLA_IFNAME, name) + attributes
         self.request(RTM_NEWLINK, body + attribute(IFLA_LINKINFO, information), CREATE | EXCLUSIVE)
 
     def make_bridge(self, name: str, attributes: bytes = b"") -> None:
@@ -186,9 +186,13 @@ class Rtnetlink:
 
     def is_bridge(self, index: int) -> bool:
         """Whether a link is a bridge."""
+        return self.kind(index) == "bridge"
+
+    def kind(self, index: int) -> str:
+        """The kernel's word for the type of a link, "" for one without (a device of hardware, the loopback)."""
         (answer,) = self.request(RTM_GETLINK, LINK.pack(0, 0, index, 0, 0))
         information = attributes(attributes(answer[LINK.size :]).get(IFLA_LINKINFO, b""))
-        return information.get(IFLA_INFO_KIND, b"").rstrip(b"\0") == b"bridge"
+        return _text(information.get(IFLA_INFO_KIND, b""))
 
     def set_link(self, index: int, *, up: bool | None = None, attributes: bytes = b"") -> None:
         """Change a link; ``up`` brings it up or down."""

@@ -156,9 +156,20 @@ class Stage:
                 strategy.initialize(placement, container.netlink_fd, recorder)
                 if "stats" in claimed and placement.container_name != "lo":
                     strategy.stats(placement)
+                if "check" in claimed:
+                    with suppress(Unsupported):  # of an interface that cannot be looked at
+                        strategy.check(placement, recorder.effects, container.process)
             finally:
                 for _ in range(2):
                     strategy.destroy(placement, recorder.effects)
+        if "attach" in claimed:
+            recorder = EffectRecorder()
+            with Container() as container:
+                try:
+                    strategy.attach(placement, container.process, recorder)
+                    strategy.initialize(placement, container.netlink_fd, recorder)
+                finally:
+                    strategy.detach(placement, recorder.effects)
 
     def undo_later(self, placement: NetworkPlacement, effects: EffectRecorder | Sequence[Effect]) -> None:
         """At the end of the promise, undo what the effects say then."""

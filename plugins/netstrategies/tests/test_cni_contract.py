@@ -22,5 +22,7 @@ class TestCni(NetworkStrategyContract):
         return Cni()
 
     @pytest.fixture
-    def options(self, tmp_path: Path) -> Mapping[str, str]:
+    def options(self, tmp_path: Path, private_host: None) -> Mapping[str, str]:
+        # ptp turns it on by itself (EnableForward() of its main.go) and leaves it on.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         return {"conf": str(cni_host.write_list(tmp_path, cni_host.ptp(tmp_path)))}

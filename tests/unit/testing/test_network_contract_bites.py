@@ -24,6 +24,7 @@ from corelaunch.testing import network_wrong_companion as wrong_companion
 from corelaunch.testing import network_wrong_move as wrong_move
 from corelaunch.testing import network_wrong_nat as wrong_nat
 from corelaunch.testing import network_wrong_placement as wrong_placement
+from corelaunch.testing import network_wrong_refusing as wrong_refusing
 from corelaunch.testing.network_reference import PlainVeth, ReferenceVeth
 from corelaunch.testing.network_reference_bridge import ReferenceBridge
 from corelaunch.testing.network_reference_companion import ReferenceCompanion
@@ -223,6 +224,29 @@ WRONG: Mapping[type[ReferenceVeth], frozenset[str]] = {
     ),
     wrong_companion.KillsByNumber: frozenset({"a_process_that_has_the_number_since_is_left_alone"}),
     wrong_companion.RunsBeforeTheAnnouncement: frozenset({"a_program_does_not_run_when_its_announcement_fails"}),
+    wrong_refusing.BelievesValues: frozenset({"a_malformed_value_is_refused_by_its_option"}),
+    wrong_refusing.FailsRawAtValues: frozenset({"a_malformed_value_is_refused_by_its_option"}),
+    wrong_refusing.RaisesOSError: frozenset({"a_route_that_cannot_be_is_a_clear_error_and_undone"}),
+    wrong_refusing.SwallowsRoutes: frozenset({"a_route_that_cannot_be_is_a_clear_error_and_undone"}),
+    wrong_refusing.FailsRawWhenGone: frozenset({"initialize_of_a_link_that_is_gone_fails_clearly_if_at_all"}),
+    wrong_refusing.ReplacesRoutes: frozenset({"an_interface_does_not_replace_the_routes_of_another"}),
+    wrong_refusing.TurnsForwardingOn: frozenset({"parameters_of_the_host_stay_as_they_are"}),
+    wrong_refusing.TurnsForwardingOff: frozenset({"parameters_of_the_host_stay_as_they_are"}),
+    wrong_refusing.LeavesTheEndDown: frozenset({"the_hosts_end_is_up"}),
+    wrong_refusing.MtuOfOneEnd: frozenset({"the_hosts_end_has_the_mtu_of_the_containers"}),
+    wrong_refusing.OneMacForAll: frozenset({"two_containers_have_two_mac_addresses"}),
+    wrong_refusing.DestroysByNumber: frozenset({"destroy_leaves_a_foreign_link_that_took_the_number_since"}),
+    wrong_refusing.TidiesUp: frozenset({"other_links_of_the_host_stay_as_they_are"}),
+    wrong_refusing.MovesTheNeighbour: frozenset(
+        {
+            "other_links_of_the_host_stay_as_they_are",
+            "create_puts_the_promised_link_into_the_container",
+            "destroy_leaves_nothing_and_may_be_called_twice",
+        }
+    ),
+    wrong_refusing.LeaksInCheck: frozenset({"no_descriptor_thread_or_child_is_added_with_each_container"}),
+    wrong_refusing.LeaksInAttach: frozenset({"no_descriptor_thread_or_child_is_added_with_each_container"}),
+    wrong_refusing.LeaksInDetach: frozenset({"no_descriptor_thread_or_child_is_added_with_each_container"}),
 }
 
 #: These break something that most other promises stand on, or that others meet by chance: more may fail.
@@ -255,7 +279,7 @@ import pytest
 from corelaunch.testing import network_reference, network_reference_bridge, network_reference_companion
 from corelaunch.testing import network_reference_move, network_reference_nat, network_wrong, network_wrong_bridge
 from corelaunch.testing import network_wrong_check, network_wrong_companion, network_wrong_move
-from corelaunch.testing import network_wrong_nat, network_wrong_placement
+from corelaunch.testing import network_wrong_nat, network_wrong_placement, network_wrong_refusing
 from corelaunch.testing.network_contract import NetworkStrategyContract
 from corelaunch.testing.network_stage import lend_devices
 
@@ -277,7 +301,7 @@ def contract(strategy):
 MODULES = (
     network_reference, network_reference_bridge, network_reference_companion, network_reference_move,
     network_reference_nat, network_wrong, network_wrong_bridge, network_wrong_check, network_wrong_companion,
-    network_wrong_move, network_wrong_nat, network_wrong_placement,
+    network_wrong_move, network_wrong_nat, network_wrong_placement, network_wrong_refusing,
 )
 found = {}
 for module in MODULES:
