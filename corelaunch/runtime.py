@@ -237,7 +237,7 @@ class Runtime:
             limit: bytes of its standard output, and of its standard error, that are kept; what comes beyond them is
                 read and dropped, so that it neither fills our memory nor stands still.
             stop: a descriptor, of an eventfd for example, that many calls in many threads may share: as soon as, and as
-                long as, there is something to read, all of it is killed as if its time was over.
+                long as, there is something to read, or it is closed, all of it is killed as if its time was over.
             options: those of :meth:`create`; with ``io`` nothing is fed and nothing is heard.
 
         Returns:
