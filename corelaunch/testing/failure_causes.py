@@ -7,12 +7,17 @@ import re
 import sysconfig
 from typing import Any
 
+import pytest
+
 from corelaunch.api import CorelaunchError, Unsupported
 
 #: Below these is no line of a plugin. (What pip installs is below the second, in site-packages.)
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _LONGEST = 300
+
+#: What a promise raises that was not kept.
+_JUDGED = (AssertionError, pytest.fail.Exception)
 
 
 def cause_of(error: BaseException) -> tuple[str, str]:
@@ -25,20 +30,23 @@ def cause_of(error: BaseException) -> tuple[str, str]:
     while root.__cause__ is not None and root.__cause__ not in chain:  # core raises errors from themselves
         root = root.__cause__
         chain.add(root)
-    place = "" if isinstance(error, AssertionError) else _line_of_the_plugin(root)
+    judged = isinstance(error, _JUDGED)
+    place = "" if judged else _line_of_the_plugin(root)
     if place:
         told = root if not isinstance(error, CorelaunchError) or isinstance(root, CorelaunchError) else error
         return f"{type(root).__name__} {place}", f"{_words(told)} ({place})"
     words = _words(error)
-    where = _last_line(error) if isinstance(error, AssertionError) else ""
+    where = _last_line(error) if judged else ""
     return f"{where} {re.sub(r'[0-9]+', '#', words)}", words
 
 
 def _words(error: BaseException) -> str:
     text = (str(error) or type(error).__name__).strip().split("\n", 1)[0]
+    if text.startswith("DID NOT RAISE"):
+        text = f"nothing was refused here, and the promise is an error ({text.removeprefix('DID NOT RAISE ')})"
     if isinstance(error, Unsupported):
         text = f"the plugin refuses what its features promise: {text}"
-    elif not isinstance(error, (AssertionError, CorelaunchError)) and type(error).__module__ != "_pytest.outcomes":
+    elif not isinstance(error, (*_JUDGED, CorelaunchError)):
         text = f"{type(error).__name__}: {text}" if text != type(error).__name__ else text
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
@@ -64,5 +72,5 @@ def _line_of_the_plugin(error: BaseException) -> str:
 
 
 def _last_line(error: BaseException) -> str:
-    frames: list[Any] = _frames(error)
+    frames: list[Any] = [frame for frame in _frames(error) if f"{os.sep}_pytest{os.sep}" not in frame[0]]
     return ":".join(map(str, frames[-1])) if frames else ""

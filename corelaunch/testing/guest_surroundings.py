@@ -81,6 +81,12 @@ def children() -> set[str]:
     return found
 
 
+def added(before: dict[int, str], after: dict[int, str]) -> list[str]:
+    """What the descriptors lead to that are open now and were not; [] if there are no more of them than before."""
+    new = [path for fd, path in sorted(after.items()) if fd not in before]
+    return new if len(after) > len(before) else []
+
+
 def descriptors() -> dict[int, str]:
     """Open descriptors, and what each leads to."""
     found = {}

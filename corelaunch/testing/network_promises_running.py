@@ -34,7 +34,7 @@ class Running:
     def test_initialize_brings_the_link_up(self, stage: Stage) -> None:
         placement = stage.place()
         stage.give(placement)
-        assert stage.container.links()[placement.container_name].up
+        assert stage.container.links()[placement.container_name].up, f"{placement.container_name} is not up"
 
     def test_initialize_needs_nothing_but_the_socket(self, stage: Stage) -> None:
         if "companion" in stage.strategy.features:
@@ -44,7 +44,7 @@ class Running:
         # Without its process the namespace can be reached only through the socket, which keeps it alive.
         stage.container.kill()
         stage.strategy.initialize(placement, stage.container.netlink_fd, recorder)
-        assert stage.container.links()[placement.container_name].up
+        assert stage.container.links()[placement.container_name].up, f"{placement.container_name} is not up"
 
     def test_initialize_leaves_the_socket_open(self, stage: Stage) -> None:
         placement = stage.place()
@@ -179,7 +179,7 @@ class Running:
         placement, before, recorder = stage.place(index=7), set(host_links()), EffectRecorder()
         stage.strategy.attach(placement, stage.container.process, recorder)
         stage.strategy.initialize(placement, stage.container.netlink_fd, recorder)
-        assert stage.container.links()[placement.container_name].up
+        assert stage.container.links()[placement.container_name].up, f"{placement.container_name} is not up"
         stage.strategy.detach(placement, recorder.effects)
         assert (set(host_links()), set(stage.container.links())) == (before, {"lo"})
 

@@ -173,6 +173,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         from .failure_causes import cause_of
 
         cause, reason = cause_of(call.excinfo.value)
+        if reason.startswith(("assert ", "nothing was refused")):
+            reason = f"{item.name.removeprefix('test_').replace('_', ' ')}: {reason}"
         first = item.config.stash.setdefault(_FIRST, {}).setdefault((contract, cause), item.nodeid)
         if first != item.nodeid and style == "auto":
             report.longrepr = f"{reason}\n(as {first}, where its traceback is)"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from .cgroup_subject import wait_until
+from .guest_surroundings import added, descriptors
 from .rdt_stage import LaterProcess, Stage
 
 
@@ -74,9 +75,9 @@ class ComingDown:
         assert os.path.isdir(made.placement.clos), "the CLOS of a running process was removed"
 
     def test_no_descriptor_is_left_open(self, stage: Stage) -> None:
-        counts = []
+        seen = []
         for _ in range(3):
             made = stage.create()
             stage.manager.destroy(made.placement, made.ctx.effects)
-            counts.append(len(os.listdir("/proc/self/fd")))
-        assert counts[1] == counts[2]
+            seen.append(descriptors())
+        assert not added(seen[1], seen[2]), f"left open with each round: {added(seen[1], seen[2])}"

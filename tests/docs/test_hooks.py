@@ -82,7 +82,7 @@ def needs_no_memory_limit(registry: Registry) -> None:
 
 def shares_the_clos(registry: Registry) -> None:
     manager = registry.load("rdt_manager", "corelaunch_rdt_manager")
-    assert manager._resctrl is not None
+    assert manager.inner is not None
     assert sys.modules["cl_hook_corelaunch_rdt_manager"].named(api.RdtRequest("demo")).clos_id == "batch"
 
 

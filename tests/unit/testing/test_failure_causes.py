@@ -51,6 +51,16 @@ def test_assertions_of_different_promises_are_different_causes() -> None:
     assert cause_of(first)[0] != cause_of(second)[0]
 
 
+def test_what_was_not_refused_is_told_in_words() -> None:
+    words = []
+    for _ in range(2):
+        with pytest.raises(pytest.fail.Exception) as info, pytest.raises(KernelError):
+            pass
+        words.append(cause_of(info.value))
+    assert words[0] == words[1]
+    assert words[0][1].startswith("nothing was refused here, and the promise is an error (")
+
+
 def test_a_feature_that_is_claimed_and_refused_is_told_so() -> None:
     words = cause_of(caught(Unsupported("freeze is not supported")))[1]
     assert words.startswith("the plugin refuses what its features promise: freeze is not supported")
