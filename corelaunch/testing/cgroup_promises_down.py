@@ -64,6 +64,9 @@ class ComingDown:
     def test_destroy_leaves_siblings_whose_names_begin_alike(self, stage: Stage) -> None:
         """Of another container, whose id is longer."""
         made = stage.create()
+        if stage.makes_units:  # whose manager trims, with the last unit, what is empty beside it
+            stage.end_processes()
+            stage.lose(made)
         for path in made.directories:
             stage.make_foreign(f"{path}0")
         stage.end_processes()
