@@ -196,7 +196,9 @@ int watchdog_arm(const char *owner, const char *what, double seconds, int child)
     if (!watch.is_set_up || !(seconds > 0) || seconds > 1e9)
         return -EINVAL;
     const int size =
-        snprintf(watch.text, sizeof watch.text, "%s does not return: %s: after %g s (what was begun is undone by delete --force)",
+        snprintf(watch.text, sizeof watch.text,
+                 "%s does not return: %s: after %g s (what was begun is undone by delete --force once the plugin is mended, "
+                 "or another version of it installed)",
                  owner, what, seconds);
     if (size < 0)
         return -EINVAL;
