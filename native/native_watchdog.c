@@ -197,8 +197,8 @@ int watchdog_arm(const char *owner, const char *what, double seconds, int child)
         return -EINVAL;
     const int size =
         snprintf(watch.text, sizeof watch.text,
-                 "%s does not return: %s: after %g s (what was begun is undone by delete --force once the plugin is mended, "
-                 "or another version of it installed)",
+                 "%s does not return: %s: after %g s (what was begun is undone by delete --force once the plugin is mended "
+                 "or another version of it installed; --forget-plugin does without it)",
                  owner, what, seconds);
     if (size < 0)
         return -EINVAL;

@@ -93,6 +93,8 @@ class Installation:
         (directory / "bin/python3").unlink()
         (directory / "bin/python3").symlink_to(os.path.realpath(VENV / "bin/python3"))
         for found in theirs.iterdir():
+            if found.name == "__pycache__":
+                continue
             if found.name.startswith("corelaunch"):
                 shutil.copytree(found, self.site / found.name)
             else:
@@ -109,7 +111,8 @@ class Installation:
         path = self.directory / f"{kind.distribution.replace('-', '_')}-1.0-py3-none-any.whl"
         with zipfile.ZipFile(path, "w") as wheel:
             wheel.writestr(f"{kind.module}.py", _HEAD + kind.code)
-            wheel.writestr(f"{kind.metadata}/METADATA", f"Metadata-Version: 2.1\nName: {kind.distribution}\nVersion: 1.0\n")
+            metadata = f"Metadata-Version: 2.1\nName: {kind.distribution}\nVersion: 1.0\n"
+            wheel.writestr(f"{kind.metadata}/METADATA", metadata)
             tags = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
             wheel.writestr(f"{kind.metadata}/WHEEL", tags)
             wheel.writestr(f"{kind.metadata}/entry_points.txt", f"[{kind.group}]\n{NAME} = {kind.module}\n")
@@ -159,16 +162,19 @@ def _every_method(install: Installation, kind: Kind, deed: str) -> None:
     if kind.kind == "lifecycle":
         install.change(kind, "(moment):\n", f"(moment):\n    {deed}\n")
     elif kind.kind == "rdt_manager":
-        methods = "".join(f"    def {name}(self, *_): {deed}\n" for name in ("place", "create", "add_process", "destroy"))
+        names = ("place", "create", "add_process", "destroy")
+        methods = "".join(f"    def {name}(self, *_): {deed}\n" for name in names)
         install.write(kind, kind.code.replace("@hookimpl", f"{methods}@hookimpl"))
     else:
-        wrong = f"    def __getattr__(self, name): return (lambda *_, **__: self._fail()) if callable(getattr(self.inner, name)) else getattr(self.inner, name)\n    def _fail(self): {deed}\n"
-        install.write(kind, kind.code.replace("    def __getattr__(self, name): return getattr(self.inner, name)\n", wrong))
+        right = "return getattr(self.inner, name)"
+        wrong = "return self._do if callable(getattr(self.inner, name)) else getattr(self.inner, name)"
+        install.change(kind, right, f"{wrong}\n    def _do(self, *_, **__): {deed}")
 
 
 def _features(install: Installation, kind: Kind) -> None:
-    prop = "    @property\n    def features(self): time.sleep(100)\n"
-    install.write(kind, kind.code.replace("        self.features =", "        features =").replace("@hookimpl", f"{prop}@hookimpl"))
+    attribute = "    @property\n    def features(self): time.sleep(100)\n"
+    code = kind.code.replace("        self.features =", "        features =")
+    install.write(kind, code.replace("@hookimpl", f"{attribute}@hookimpl"))
 
 
 #: What is done to a plugin.
@@ -178,7 +184,7 @@ MISHAPS: dict[str, Callable[[Installation, Kind], None]] = {
     "lacks a module": lambda install, kind: install.write(kind, "import corelaunch_nowhere"),
     "ends itself": lambda install, kind: install.write(kind, "sys.exit(0)"),
     "ends the process": lambda install, kind: install.write(kind, "os._exit(0)"),
-    "slow": lambda install, kind: install.write(kind, f"time.sleep(3)\n{kind.code}"),
+    "slow": lambda install, kind: install.write(kind, f"time.sleep(1)\n{kind.code}"),
     "never imported": lambda install, kind: install.write(kind, "time.sleep(100)"),
     "leads nowhere": lambda install, kind: install.entry(kind, f"{NAME} = {kind.module}:nothing"),
     "in a wrong group": lambda install, kind: install.entry(kind, f"{NAME} = {kind.module}", f"{kind.group}x"),

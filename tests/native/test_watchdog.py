@@ -52,7 +52,8 @@ def test_the_last_line_is_whole_in_both_formats(
     driver: Path, tmp_path: Path, form: str, owner: str, what: str
 ) -> None:
     said = expire(driver, tmp_path / "log", form, owner, what)
-    hint = "what was begun is undone by delete --force once the plugin is mended, or another version of it installed"
+    hint = "what was begun is undone by delete --force once the plugin is mended or another version of it installed"
+    hint += "; --forget-plugin does without it"
     wanted = f"{owner} does not return: {what}: after 0.01 s ({hint})"
     wanted = re.sub("[\0-\x1f\x7f]", "?", wanted)
     assert wanted.startswith(said)
