@@ -1,7 +1,7 @@
 """What befalls an installed plugin after a container was made with it: what each command then does and says.
 
-The matrix is kinds of plugins by mishaps. Without a name ``script/test`` takes one kind for each mishap, so that each of
-both is there; ``--faults`` takes all. docs/operators.md has the table of what an operator sees, and is held to it.
+The matrix is kinds of plugins by mishaps. Without a name ``script/test`` takes one kind for each mishap, so that each
+of both is there; ``--faults`` takes all. docs/operators.md has the table of what an operator sees, with the same rows.
 """
 
 from __future__ import annotations
