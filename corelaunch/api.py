@@ -455,7 +455,7 @@ class NetworkPlacement(Record):
 
     Attributes:
         host_name: name of the link on the host's side, "" if there is none.
-        container_name: name of the interface inside the container.
+        container_name: name of the interface inside the container; "lo" if the strategy makes none.
         options: the strategy's options, checked and completed; JSON values only.
         shared_name: name of a link on the host that several containers share (a bridge), "" if there is none.
         addresses: addresses that the interface will have, as far as they are known: ``"10.0.0.2/24"``,
