@@ -52,8 +52,6 @@ class Guard:
         end = time.monotonic() + self.seconds
         try:
             return function(*arguments, **keywords)
-        except SystemExit as error:
-            raise wanted_to_exit(error) from error
         finally:
             if time.monotonic() > end:
                 self.log("warning", f"{owner}: {what}: took longer than {self.seconds:g} s")
@@ -103,11 +101,6 @@ class Guarded:
 
     def __repr__(self) -> str:
         return f"<guarded {self._manager!r}>"
-
-
-def wanted_to_exit(error: SystemExit) -> RuntimeError:
-    """What a plugin's sys.exit becomes: an error like all others, which is told and does not stop an undoing."""
-    return RuntimeError(f"it wanted to end the process with {error.code!r}")
 
 
 def _failed(owner: str, what: str, error: Exception) -> PluginError:

@@ -11,7 +11,7 @@ import os
 import posix
 
 from .._watchdog import arm, disarm, setup
-from .guard import CALL_SECONDS, Guard, wanted_to_exit
+from .guard import CALL_SECONDS, Guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Watchdog(Guard):
         try:
             return function(*arguments, **keywords)
         except SystemExit as error:
-            raise wanted_to_exit(error) from error
+            raise RuntimeError(f"it wanted to end the process with {error.code!r}") from error
         finally:
             self._calls -= 1
             os._exit = posix._exit = before
