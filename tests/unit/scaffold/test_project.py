@@ -158,7 +158,7 @@ def test_a_project_is_clean_for_the_linters_whatever_its_name(new: New, tmp_path
     for kind, name in LONGEST.items():
         assert new("new", kind, name)[0] == 0
     for kind, inner in INNER.items():
-        assert new("new", kind, f"{LONGEST[kind][:-1]}n", "--on", inner)[0] == 0
+        assert new("new", kind, f"{LONGEST[kind][:-2]}o{kind[0]}", "--on", inner)[0] == 0
     tools = Path(sys.executable).parent
     projects = sorted(Path().iterdir())
     assert len(projects) == len(hookspecs.GROUPS) + len(INNER)
