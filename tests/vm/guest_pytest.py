@@ -11,10 +11,8 @@ from guest import Mode, Result, bytecode, run
 from vm_host import CHECKOUT
 
 PYTHON = str(CHECKOUT / ".venv/bin/python3")
-PLUGINS = sorted(path.parent for path in CHECKOUT.glob("plugins/*/pyproject.toml"))
-#: The checkout and not what is installed; no plugin of pytest but those that are named: each import costs there.
+#: No plugin of pytest but those that are named: each import costs there.
 ENVIRONMENT = {
-    "PYTHONPATH": ":".join(map(str, (CHECKOUT, *PLUGINS))),
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",  # the checkout cannot be written
 }
@@ -53,9 +51,9 @@ def pytest_in_guest(mode: Mode, arguments: Sequence[str], *, timeout: float, bef
     Args:
         before: shell commands to run first, in the same shell.
     """
-    # -P: what is imported does not depend on where the collection on the host is started.
+    # -P: what is installed, which has its native parts, wherever the collection on the host is started.
     command = [PYTHON, "-P", "-m", "pytest", *_ALWAYS, *arguments]
-    packages = [CHECKOUT / "corelaunch", *(package for path in PLUGINS for package in path.glob("corelaunch_*"))]
+    packages = CHECKOUT.glob(".venv/lib/python3*/site-packages/corelaunch*")
     collect = [[PYTHON, "-m", "compileall", "-q", *map(str, packages)], [*command, "--collect-only"]]
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in ENVIRONMENT.items())
     script = f"{exports}export PATH={CHECKOUT}/.venv/bin:$PATH\ncd /tmp\n{before}\n{shlex.join([*command, *_SLOW])}\n"
