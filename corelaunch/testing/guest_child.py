@@ -23,6 +23,8 @@ from typing import Any
 
 from corelaunch.records import Record
 
+from .orphans import orphans_end
+
 #: What stands in the child's standard input, for the container.
 INPUT = b"for the container\n"
 
@@ -79,12 +81,13 @@ class Child:
             standard_input.write(INPUT)
             standard_input.flush()
             standard_input.seek(0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child takes no lock of one
-                pid = os.fork()
-            if pid == 0:
-                self._child(work, standard_input.fileno(), output.fileno())
-            lost = self._wait(pid)
+            with orphans_end():
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child takes no lock of one
+                    pid = os.fork()
+                if pid == 0:
+                    self._child(work, standard_input.fileno(), output.fileno())
+                lost = self._wait(pid)
             position = os.lseek(standard_input.fileno(), 0, os.SEEK_CUR)
             output.seek(0)
             said = output.read().decode(errors="replace")

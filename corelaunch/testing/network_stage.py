@@ -225,7 +225,8 @@ def own_links(placement: NetworkPlacement) -> dict[str, SeenLink]:
 
 def die_creating(stage: Stage, placement: NetworkPlacement, name: str) -> list[Effect]:
     """Create in a process that is killed (kill -9) when it confirms what has that name; what its journal holds."""
-    effects = run_and_die(lambda recorder: stage.strategy.create(placement, stage.container.process, recorder), name)
+    process = stage.container.process  # begun here: nobody would end one that is begun by who dies
+    effects = run_and_die(lambda recorder: stage.strategy.create(placement, process, recorder), name)
     stage.undo_later(placement, effects)
     return effects
 
