@@ -219,9 +219,11 @@ def test_systemd_executed_anew_changes_nothing_for_a_container(host: Host) -> No
 
 
 def test_containers_come_and_go_while_systemd_is_executed_anew(host: Host) -> None:
-    # A launch needs some answers of it: an endless loop could starve one, where systemd takes long to come back.
+    # A launch needs some answers of it: an endless loop could starve one, and so could one that does not wait until
+    # systemd is back, which takes seconds in an emulated guest.
+    once = "systemctl daemon-reexec; until systemctl show -P Version >/dev/null 2>&1; do sleep 0.05; done; sleep 0.1"
     for number in range(5):
-        script = f"sleep 0.{number}; for _ in 1 2 3; do systemctl daemon-reexec; sleep 0.1; done"
+        script = f"sleep 0.{number}; for _ in 1 2 3; do {once}; done"
         with subprocess.Popen(["sh", "-c", script]):
             assert "hello" in host.cli("run", "--bundle", host.bundle("echo", "hello"), host.name)
     assert host.left() == []
