@@ -168,11 +168,11 @@ def test_what_befalls_a_plugin_stops_no_more_than_it_must(
             assert not [path for path in cgroup_directories() if one in path] or kind == "cgroup_manager"
         installation.repair()
         cli.ok("delete", "--force", one)
-    residue = settle(scope, before)
+    residue = settle(scope, before, seconds=20)  # the kernel takes keyrings in its own time
     if kind == "lifecycle" and mishap == "fails":
         # What such a plugin makes is its own: it was told "deleted", and has failed.
         (place / one).rmdir()
-        residue = settle(scope, before)
+        residue = settle(scope, before, seconds=20)
     assert not residue, residue
 
 

@@ -171,7 +171,10 @@ def test_warnings_come_after_success_so_that_a_failure_stays_one_line(cli: Cli, 
     assert [json.loads(line)["msg"] for line in log.read_text().splitlines()] == ["a warning"]
 
 
-def test_without_a_log_file_success_is_silent_where_stderr_is_no_terminal(cli: Cli) -> None:
+def test_without_a_log_file_success_is_silent_where_stderr_is_no_terminal(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "corelaunch.moments", raising=False)  # of other tests: no lifecycle plugin is here
     assert cli("create", "one", runtime=Warning_()) == (0, "", "")
 
 
