@@ -18,6 +18,7 @@ from corelaunch.api import cgroup_hierarchies
 from corelaunch.testing import cgroup_wrong_kernel as wrong
 
 pytestmark = [
+    pytest.mark.bites,
     pytest.mark.needs_root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
 ]

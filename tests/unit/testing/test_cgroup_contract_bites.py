@@ -21,7 +21,7 @@ from corelaunch.testing import cgroup_wrong_strict as strict
 from corelaunch.testing.cgroup_reference import ReferenceCgroupManager
 
 #: Whichever test comes first waits for all of them.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.bites, pytest.mark.timeout(300)]
 
 #: What many mistakes break on their way, too.
 ALSO = frozenset(

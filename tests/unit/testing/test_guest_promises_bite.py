@@ -16,7 +16,7 @@ from bites import Report, failed, play
 from corelaunch.testing import guest_wrong
 
 #: Whichever test comes first waits for all of them.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.bites, pytest.mark.timeout(300)]
 
 #: Kind -> its reference; a strategy needs the right to make network namespaces.
 KINDS = {"cgroup": "ReferenceCgroupManager", "rdt": "ReferenceRdtManager", "network": "ReferenceVeth"}

@@ -23,7 +23,7 @@ from corelaunch.testing import lifecycle_wrong_guest as guest
 from corelaunch.testing.lifecycle_reference import OnlooksLifecycle, ReferenceLifecycle
 
 #: Whichever test comes first waits for all of them.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.bites, pytest.mark.timeout(300)]
 
 #: What every wrong plugin is asked for, too, and keeps.
 COMMON = frozenset(

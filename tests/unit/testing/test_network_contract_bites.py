@@ -32,7 +32,7 @@ from corelaunch.testing.network_reference_move import ReferenceMove
 from corelaunch.testing.network_reference_nat import ReferenceNat
 
 #: The fixture runs a thousand tests, and whichever test comes first waits for it.
-pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.bites, pytest.mark.needs_root, pytest.mark.timeout(600)]
 
 #: How many pytests share the work.
 PARTS = 3

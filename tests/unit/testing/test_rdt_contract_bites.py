@@ -21,7 +21,7 @@ from corelaunch.testing import rdt_wrong_strict as strict
 from corelaunch.testing.rdt_reference import ReferenceRdtManager
 
 #: Whichever test comes first waits for all of them.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.bites, pytest.mark.timeout(300)]
 
 RIGHT = (ReferenceRdtManager, wrong.PlainRdt)
 

@@ -43,6 +43,7 @@ from corelaunch.testing.network_rtnetlink import Rtnetlink
 from corelaunch.testing.rdt_contract import RdtManagerContract
 from corelaunch.testing.rdt_reference import ReferenceRdtManager
 
+pytestmark = pytest.mark.bites
 needs_root = pytest.mark.needs_root
 
 
