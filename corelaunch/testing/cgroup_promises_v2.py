@@ -62,7 +62,10 @@ class Pressure:
         """``total`` in microseconds, which only rises, and averages in percent."""
         stage.need("pressure", "stats")
         made = stage.create()
-        stage.join(made, "while :; do :; done")
+        for _ in range((os.cpu_count() or 1) + 1):  # one more than there is room for
+            stage.join(made, "while :; do :; done")
+        # Of totals that are nothing every unit is right. The kernel sums them up every two seconds.
+        wait_until(lambda: self.totals(stage, f"{made.placement.paths['']}/cpu.pressure")["some"] > 0)
         for name in ("cpu", "memory", "io"):
             path = f"{made.placement.paths['']}/{name}.pressure"
             before = self.totals(stage, path)
