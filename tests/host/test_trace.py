@@ -193,7 +193,8 @@ def test_a_plugin_that_hangs_is_the_step_that_did_not_end(
 def test_a_verb_that_is_killed_is_drawn_as_far_as_it_got(cli: Cli, bundles: Bundles, tmp_path: Path) -> None:
     out, err = tmp_path / "out", tmp_path / "err"
     with open(out, "wb") as stdout, open(err, "wb") as stderr:
-        words = cli.words("trace", "run", "--bundle", bundles("sh", "-c", "echo up; sleep 100"), cli.new_id())
+        # "up" a while after the start: the verb has gone on to waiting for the process by then.
+        words = cli.words("trace", "run", "--bundle", bundles("sh", "-c", "sleep 2; echo up; sleep 100"), cli.new_id())
         tracer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=ENVIRONMENT)
         wait_until(lambda: out.read_text() == "up\n", 20, "the container")
         (verb,) = Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()
