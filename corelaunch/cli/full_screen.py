@@ -62,15 +62,17 @@ class FullScreen:
         os.close(self._wake)
 
     def enter(self) -> None:
-        """Take the terminal. ^C, ^\\ and ^Z stay what they are."""
+        """Take the terminal; more than once does no harm. ^C, ^\\ and ^Z stay what they are."""
+        if self._entered:
+            return  # its modes are ours by now, and not those that it gets back
         if self.keyboard >= 0:
             self._modes = termios.tcgetattr(self.keyboard)
             modes = termios.tcgetattr(self.keyboard)
             modes[3] &= ~(termios.ICANON | termios.ECHO)
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
-            self._entered = True
-            termios.tcsetattr(self.keyboard, termios.TCSANOW, modes)
         self._entered = True
+        if self.keyboard >= 0:
+            termios.tcsetattr(self.keyboard, termios.TCSANOW, modes)
         self._write(_ENTER, -1)
 
     def leave(self) -> None:
@@ -107,10 +109,12 @@ class FullScreen:
         return _without_named_keys(data.decode("ascii", "ignore")) if data else None
 
     def suspend(self) -> None:
-        """^Z: the terminal is the shell's until we are continued."""
+        """^Z: the terminal is the shell's until we are continued, and then ours if it was before."""
+        was_entered = self._entered
         self.leave()
         os.kill(os.getpid(), _signal.SIGSTOP)
-        self.enter()
+        if was_entered:
+            self.enter()
 
     def _write(self, data: bytes, patience_ms: int) -> bool:
         """Write as the terminal takes it; what is left is dropped when a signal comes, or after ``patience_ms``."""

@@ -159,6 +159,39 @@ def test_the_terminal_is_given_back_while_it_is_suspended(
     assert is_given_back(shown, shown.rest())
 
 
+def test_the_terminal_is_given_back_also_if_it_was_suspended_before_there_was_anything_to_show(
+    tmp_path: Path, window: Callable[..., Window]
+) -> None:
+    program = (
+        "import os, sys, time\nfrom corelaunch.cli.top_view import show\n"
+        "def work():\n"
+        "    for _ in range(1500):\n"
+        "        if os.path.exists(sys.argv[1]): break\n"
+        "        time.sleep(0.01)\n"
+        """    print('{"time":"2026-01-02T05:05:45Z","interval_s":0,"containers":[]}', flush=True)\n"""
+        "    time.sleep(15)\n"
+        "show(work, 'cpu', 1.0)\n"
+    )
+    shown = window([sys.executable, "-c", program, str(tmp_path / "look")])
+    status = Path(f"/proc/{shown.process.pid}/status")
+    catches = re.compile(r"^SigCgt:\t(\w+)$", re.MULTILINE)
+
+    def is_ready() -> bool:
+        return bool(int(catches.findall(status.read_text())[0], 16) >> (signal.SIGWINCH - 1) & 1)
+
+    wait_until(is_ready, 10, "it to catch signals")
+    shown.type("\x1a")
+    wait_until(lambda: "State:\tT" in status.read_text(), 10, "it to stop")
+    assert termios.tcgetattr(shown.slave) == shown.before
+    shown.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: "State:\tT" not in status.read_text(), 10, "it to go on")
+    (tmp_path / "look").touch()
+    shown.expect(re.escape(TAKEN))
+    shown.expect("0 containers")
+    shown.type("q")
+    assert is_given_back(shown, shown.rest())
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_the_terminal_is_given_back_when_a_plugin_takes_its_process_with_it(
     cli: Cli, container: str, window: Callable[..., Window], number: signal.Signals
