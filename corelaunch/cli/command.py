@@ -138,23 +138,31 @@ def report(log: Log, error: BaseException, failure: int) -> int:
         error: whatever was raised.
         failure: exit code of the command when it fails.
     """
-    if isinstance(error, CorelaunchError):
-        log.failure(str(error))
-        return failure
-    if isinstance(error, KeyboardInterrupt):
-        log.failure("interrupted")
-        return INTERRUPTED
-    if log.debug:
+    code, line = told(error, failure)
+    if log.debug and not isinstance(error, (CorelaunchError, KeyboardInterrupt)):
         from traceback import format_exception
 
-        for line in "".join(format_exception(error)).splitlines():
-            log.write("debug", line)
+        for called in "".join(format_exception(error)).splitlines():
+            log.write("debug", called)
+    log.failure(line)
+    return code
+
+
+def told(error: BaseException, failure: int) -> tuple[int, str]:
+    """Exit code and error line of a command that an exception has ended.
+
+    Args:
+        error: whatever was raised.
+        failure: exit code of the command when it fails.
+    """
+    if isinstance(error, CorelaunchError):
+        return failure, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
     if isinstance(error, OSError):
         # Nobody expected it where it came from, but what the kernel says is clear: no descriptors left, a full disk.
-        log.failure(str(KernelError.of("the system refuses", error, where=str(error.filename or ""))))
-    else:
-        log.failure(f"internal error: {type(error).__name__}: {error} (--debug logs where)")
-    return failure
+        return failure, str(KernelError.of("the system refuses", error, where=str(error.filename or "")))
+    return failure, f"internal error: {type(error).__name__}: {error} (--debug logs where)"
 
 
 def _runtime_class() -> Callable[..., Runtime]:

@@ -6,10 +6,10 @@ import builtins
 import sys
 import time
 
-from ..errors import CorelaunchError, KernelError
+from ..errors import KernelError
 from ..trace import IMPORT
 from ..verb_trace import VerbTrace
-from .command import INTERRUPTED
+from .command import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(command: Command, call: Call, trace: VerbTrace) -> int:
         with TracedImports(trace):
             trace.exit_code = code = command.run(call)
     except BaseException as error:
-        trace.exit_code, trace.error = _end_by(error, command)
+        trace.exit_code, trace.error = told(error, command.failure)
         try:
             trace.write(path)
         except OSError as second:
@@ -64,13 +64,6 @@ def run(command: Command, call: Call, trace: VerbTrace) -> int:
     except OSError as error:
         raise KernelError.of("cannot write the trace", error, where=path) from None
     return code
-
-
-def _end_by(error: BaseException, command: Command) -> tuple[int, str]:
-    """Exit code and error line that an exception leads to (``command.report``)."""
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, "interrupted"
-    return command.failure, str(error) if isinstance(error, CorelaunchError) else f"{type(error).__name__}: {error}"
 
 
 class TracedImports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 import os
 import re
@@ -118,7 +119,8 @@ def test_trace_is_written_also_when_the_command_fails(cli: Cli, tmp_path: Path) 
     [
         (ConfigError("no", hint="yes"), 1, "no (yes)"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (ZeroDivisionError("zero"), 1, "ZeroDivisionError: zero"),
+        (ZeroDivisionError("zero"), 1, "internal error: ZeroDivisionError: zero (--debug logs where)"),
+        (OSError(errno.EMFILE, "", "/a"), 1, "the system refuses: /a: too many open files"),
     ],
 )
 def test_a_trace_says_how_the_command_ended(
@@ -128,6 +130,7 @@ def test_a_trace_says_how_the_command_ended(
     verb = json.loads((tmp_path / "t").read_text().splitlines()[0])
     assert outcome.code == verb["exit_code"] == code
     assert verb["error"] == error
+    assert outcome.err == f"corelaunch: {error}\n"
 
 
 def test_imports_are_as_they_were_after_a_traced_command(cli: Cli, tmp_path: Path) -> None:
