@@ -63,12 +63,13 @@ class _Context:
             self.parse_string = decoder.scanstring  # type: ignore[attr-defined]
 
 
-def loads(text: str | bytes, name: str = "JSON") -> Any:
+def loads(text: str | bytes, name: str = "JSON", *, undecodable: bool = False) -> Any:
     """The value that ``text`` stands for: dict, list, str, int, float, bool or None.
 
     Args:
         text: JSON as text, or as bytes in UTF-8.
         name: what to call the text in errors, usually a file name.
+        undecodable: let U+DC80 to U+DCFF through: bytes of a command line that are no UTF-8 (PEP 383).
 
     Raises:
         JsonError: the text is no JSON, or JSON that this module refuses (see above).
@@ -95,7 +96,7 @@ def loads(text: str | bytes, name: str = "JSON") -> Any:
         raise _at(text, rest, "there is more text after the value", name)
     # Text from UTF-8 holds no surrogates, so they can only come from escapes (or from a caller's own str).
     if "\\ud" in text or "\\uD" in text or not _is_unicode(text):
-        _refuse_surrogates(value, name)
+        _refuse_surrogates(value, name, "surrogateescape" if undecodable else "strict")
     return value
 
 
@@ -174,28 +175,28 @@ def _decoded(data: bytes, name: str) -> str:
         raise JsonError("invalid JSON", where=f"{name}:{line}:{column}", why="not UTF-8") from None
 
 
-def _is_unicode(text: str) -> bool:
+def _is_unicode(text: str, errors: str = "strict") -> bool:
     if text.isascii():
         return True
     try:
-        text.encode()
+        text.encode("utf-8", errors)
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _refuse_surrogates(value: Any, name: str, path: str = "") -> None:
+def _refuse_surrogates(value: Any, name: str, errors: str, path: str = "") -> None:
     if isinstance(value, str):
-        if not _is_unicode(value):
+        if not _is_unicode(value, errors):
             where = f"{name}: {path}" if path else name
             raise JsonError("invalid JSON", where=where, why="a string has half of a surrogate pair")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _refuse_surrogates(key, name, path)
-            _refuse_surrogates(item, name, f"{path}.{key}" if path else key)
+            _refuse_surrogates(key, name, errors, path)
+            _refuse_surrogates(item, name, errors, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_surrogates(item, name, f"{path}[{index}]")
+            _refuse_surrogates(item, name, errors, f"{path}[{index}]")
 
 
 def _described(text: str, error: ValueError, name: str) -> JsonError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from . import jsontext
-from .trace_file import TracedStep, TracedVerb, time_of
+from .trace_file import TracedStep, TracedVerb, encoded, time_of
 from .verb_trace import VerbTrace
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ class LiveTrace(VerbTrace):
             self._tell(n=step.number, step=step.name, end=step.end, failed=step.failed)
 
     def _tell(self, **members: Any) -> None:
-        os.write(self._fd, (jsontext.dumps(members) + "\n").encode("utf-8", "replace"))
+        os.write(self._fd, encoded(members))
 
 
 def recovered(record: bytes, end: int) -> TracedVerb | None:
@@ -92,7 +92,7 @@ def recovered(record: bytes, end: int) -> TracedVerb | None:
     for line in record.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break  # killed while it wrote
-        members = jsontext.loads(line)
+        members = jsontext.loads(line, undecodable=True)
         known = steps.setdefault(members["n"], {"end": end, "failed": DID_NOT_END}) if "n" in members else about
         known.update(members)
     if not about or not steps:

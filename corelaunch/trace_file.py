@@ -79,7 +79,7 @@ def append(path: str, lines: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    data = b"".join((jsontext.dumps(line) + "\n").encode("utf-8", "replace") for line in lines)
+    data = b"".join(map(encoded, lines))
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         while data:
@@ -88,39 +88,39 @@ def append(path: str, lines: Iterable[Mapping[str, Any]]) -> None:
         os.close(fd)
 
 
+def encoded(line: Mapping[str, Any]) -> bytes:
+    """A line as it is written; a byte of a name that is no UTF-8 is the escape ``\\udcXX``."""
+    text = f"{jsontext.dumps(line)}\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Other halves of surrogate pairs are no name of anybody; who reads the line would refuse all of it.
+        kept = (c if c < "\ud800" or "\udc80" <= c <= "\udcff" or c > "\udfff" else "?" for c in text)
+        return "".join(kept).encode("utf-8", "backslashreplace")
+
+
 def lines_of(trace: Trace) -> Iterator[Mapping[str, Any]]:
     """The lines of a trace."""
-    whose = {"pid": os.getpid(), "time": time_of(trace.origin)}
     if isinstance(trace, VerbTrace):
-        yield from _lines_of_verb(trace, {"verb": trace.verb, "id": trace.container_id, **whose})
+        yield from _lines(_traced(trace), {})
         return
+    whose = {"pid": os.getpid(), "time": time_of(trace.origin)}
     for name, plugin, start, duration in trace.steps:
-        yield {**_timed(trace, name, plugin, start, start + duration), **whose}
-
-
-def _lines_of_verb(trace: VerbTrace, whose: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    now = time.monotonic_ns()
-    yield {
-        **_timed(trace, trace.verb, "", trace.origin, now),
-        "depth": 0,
-        **whose,
-        "monotonic_us": trace.origin // 1000,
-        "exit_code": trace.exit_code,
-        "error": one_line(trace.error),
-        "forgotten": trace.forgotten,
-    }
-    for step in trace.entries:
-        line = {**_timed(trace, step.name, step.plugin, step.start, step.end or now), "depth": step.depth + 1, **whose}
-        yield {**line, "failed": step.failed} if step.failed else line
+        begin, length = _span(trace, start, start + duration)
+        yield {"step": name, "plugin": plugin, "start_us": begin, "duration_us": length, **whose}
 
 
 def lines_of_traced(verb: TracedVerb) -> Iterator[Mapping[str, Any]]:
     """The lines of a verb that another process has traced."""
+    return _lines(verb, {"before_us": verb.before_us, "after_us": verb.after_us, "cpu_us": verb.cpu_us})
+
+
+def _lines(verb: TracedVerb, measured: Mapping[str, int | None]) -> Iterator[Mapping[str, Any]]:
     whose = {"verb": verb.verb, "id": verb.container_id, "pid": verb.pid, "time": verb.time}
     yield {
         **{"step": verb.verb, "plugin": "", "start_us": 0, "duration_us": verb.duration_us, "depth": 0, **whose},
         **{"monotonic_us": verb.monotonic_us, "exit_code": verb.exit_code, "error": verb.error},
-        **{"forgotten": verb.forgotten, "before_us": verb.before_us, "after_us": verb.after_us, "cpu_us": verb.cpu_us},
+        **{"forgotten": verb.forgotten, **measured},
     }
     for step in verb.steps:
         line = {"step": step.name, "plugin": step.plugin, "start_us": step.start_us, "duration_us": step.duration_us}
@@ -128,10 +128,30 @@ def lines_of_traced(verb: TracedVerb) -> Iterator[Mapping[str, Any]]:
         yield {**line, "failed": step.failed} if step.failed else line
 
 
-def _timed(trace: Trace, name: str, plugin: str, start: int, end: int) -> dict[str, Any]:
-    # Both ends are rounded down, so that what is within another step stays within it.
+def _traced(trace: VerbTrace) -> TracedVerb:
+    """A verb of this process as it is now."""
+    now = time.monotonic_ns()
+    return TracedVerb(
+        trace.verb,
+        trace.container_id,
+        os.getpid(),
+        time_of(trace.origin),
+        [
+            TracedStep(step.name, step.plugin, *_span(trace, step.start, step.end or now), step.depth, step.failed)
+            for step in trace.entries
+        ],
+        duration_us=_span(trace, trace.origin, now)[1],
+        monotonic_us=trace.origin // 1000,
+        exit_code=trace.exit_code,
+        error=one_line(trace.error),
+        forgotten=trace.forgotten,
+    )
+
+
+def _span(trace: Trace, start: int, end: int) -> tuple[int, int]:
+    """Beginning and length in microseconds. Both ends are rounded down: what is within a step stays within it."""
     begin = (start - trace.origin) // 1000
-    return {"step": name, "plugin": plugin, "start_us": begin, "duration_us": (end - trace.origin) // 1000 - begin}
+    return begin, (end - trace.origin) // 1000 - begin
 
 
 def time_of(monotonic: int) -> str:
@@ -205,7 +225,7 @@ def _checked(text: bytes, where: str) -> dict[str, Any]:
         why = f"longer than {_LINE_LIMIT} bytes" if len(text) > _LINE_LIMIT else "it is cut off"
         raise _no_trace(where, f"the line has no end: {why}")
     try:
-        line = jsontext.loads(text)
+        line = jsontext.loads(text, undecodable=True)
     except CorelaunchError as error:
         raise _no_trace(where, error.why or error.what) from None
     if not isinstance(line, dict):

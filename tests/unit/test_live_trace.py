@@ -43,6 +43,15 @@ def killed(record: Path) -> tuple[LiveTrace, TracedVerb | None]:
     return trace, recovered(record.read_bytes(), trace.entries[-1].start + 5_000_000)
 
 
+def test_an_id_that_is_no_utf_8_is_known_as_it_was_given(record: Path) -> None:
+    trace = LiveTrace("create", str(record))
+    trace.concern("a\udcffb")
+    trace.insert("command line", trace.origin, 0)
+    verb = recovered(record.read_bytes(), time.monotonic_ns())
+    assert verb is not None
+    assert verb.container_id == "a\udcffb"
+
+
 def test_what_was_under_way_did_not_end_and_all_that_was_before_is_known(record: Path) -> None:
     trace, verb = killed(record)
     assert shape(verb) == [

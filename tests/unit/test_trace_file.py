@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -89,6 +90,22 @@ def test_verbs_that_write_to_one_file_at_the_same_time_do_not_mix(tmp_path: Path
     assert len([1 for one, other in pairwise(lines) if one != other]) == 3, "each verb's lines are together"
     found = {verb.container_id: [step.name for step in verb.steps] for verb in read(path)}
     assert found == {f"c{n}": [f"c{n} {number}" for number in range(300)] for n in range(4)}
+
+
+def test_an_id_that_is_no_utf_8_is_read_again_as_it_is_on_a_command_line(tmp_path: Path) -> None:
+    ids = [os.fsdecode(b"a\xffb"), "a\\udcffb", os.fsdecode(b"\xf0\x9f")]
+    for container_id in ids:
+        traced(tmp_path / "t", container_id=container_id)
+    assert [json.loads(line)["id"] for line in (tmp_path / "t").read_bytes().splitlines()][::4] == ids
+    assert [verb.container_id for verb in read(str(tmp_path / "t"))] == ids
+
+
+def test_half_of_a_surrogate_pair_that_a_plugin_names_spoils_no_trace(tmp_path: Path) -> None:
+    trace = VerbTrace("create")
+    trace.error = "no \ud83d\udc4d \ud83d\udcff"
+    trace.write(str(tmp_path / "t"))
+    (verb,) = read(str(tmp_path / "t"))
+    assert verb.error == "no ?? ?\udcff"
 
 
 def test_lines_of_several_verbs_that_are_mixed_all_the_same_are_sorted_out(tmp_path: Path) -> None:

@@ -126,6 +126,14 @@ def test_of_duplicate_keys_the_last_one_counts() -> None:
     assert loads('{"a": 1, "b": 2, "a": 3}') == {"a": 3, "b": 2}
 
 
+def test_a_byte_that_was_no_utf_8_is_read_only_where_that_is_asked_for() -> None:
+    text = '{"a\\udcff":["\\udc80","\\\\udcff"]}'
+    assert loads(text, undecodable=True) == {"a\udcff": ["\udc80", "\\udcff"]}
+    for refused in (text, '"\\udc7f"', '"\\udd00"', '"\\ud83d"', '"\\ud83d\\\\udcff"', '{"\\ud800":1}'):
+        with pytest.raises(JsonError, match="half of a surrogate pair"):
+            loads(refused, undecodable=refused is not text)
+
+
 def test_a_surrogate_pair_in_escapes_is_one_character() -> None:
     assert loads('"\\ud83d\\ude00"') == "\U0001f600"
 
