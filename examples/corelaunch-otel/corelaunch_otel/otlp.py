@@ -36,7 +36,7 @@ def span(
     made: dict[str, Any] = {
         "traceId": context.trace_id,
         "spanId": span_id,
-        "name": name,
+        "name": _text(name),
         "kind": _KIND_INTERNAL,
         "startTimeUnixNano": str(begin_ns),
         "endTimeUnixNano": str(end_ns),
@@ -45,9 +45,9 @@ def span(
     if context.parent_id:
         made["parentSpanId"] = context.parent_id
     if context.state:
-        made["traceState"] = context.state
+        made["traceState"] = _text(context.state)
     if error is not None:
-        made["status"] = {"code": _STATUS_ERROR, "message": error}
+        made["status"] = {"code": _STATUS_ERROR, "message": _text(error)}
         what = _attributes({"exception.message": error})
         made["events"] = [{"name": "exception", "timeUnixNano": str(end_ns), "attributes": what}]
     return made
@@ -64,6 +64,11 @@ def _attributes(values: Mapping[str, str | int]) -> list[dict[str, Any]]:
     made = []
     for key, value in values.items():
         if value != "":
-            typed = {"intValue": str(value)} if type(value) is int else {"stringValue": value}
-            made.append({"key": key, "value": typed})
+            typed = {"intValue": str(value)} if type(value) is int else {"stringValue": _text(str(value))}
+            made.append({"key": _text(key), "value": typed})
     return made
+
+
+def _text(text: str) -> str:
+    """Text as UTF-8 has it: one string that is none (an id, a path, the environment) would cost all spans."""
+    return text.encode("utf-8", "backslashreplace").decode()

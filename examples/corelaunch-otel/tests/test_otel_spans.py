@@ -237,3 +237,17 @@ def test_a_file_that_cannot_be_written_is_told_of_once(file):
     life = Life()
     life.tell("creating", "created", "starting", "started")
     assert life.lines == [("warning", f"spans are lost: {file}: is a directory")]
+
+
+def test_what_is_no_utf_8_is_escaped_and_no_span_is_lost(spans_of, monkeypatch):
+    monkeypatch.setenv("TRACEPARENT", CALLER)
+    monkeypatch.setenv("TRACESTATE", "a=\udcff")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "who=\udcfe")
+    life = Life(container_id="demo\udcff")
+    life.ask()
+    life.tell("creating")
+    life.tell("failed", error="no \ud83d")
+    create, *_ = spans_of()
+    assert facts(create)["container.id"] == "demo\\udcff"
+    assert create["status"]["message"] == "no \\ud83d"
+    assert life.lines == []
