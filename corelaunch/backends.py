@@ -236,10 +236,11 @@ def _choose_cgroup(
 
 def _check_claimed(name: str, manager: CgroupManager, resources: Mapping[str, Any]) -> None:
     """Refuse what the manager would refuse at the hooks point, before anything is made; ``place`` has passed it."""
+    features = manager.features if resources else frozenset()
     for member, asked in resources.items():
         own = member in _FEATURES_OF_MEMBERS
-        feature = member if own and "limits" in manager.features else "limits"
-        missing = "" if feature in manager.features else repr(feature)
+        feature = member if own and "limits" in features else "limits"
+        missing = "" if feature in features else repr(feature)
         if not (missing or own or manager.limits_of is None or member in manager.limits_of):
             missing = f"limits of {member}"
         if asked and missing:

@@ -181,34 +181,19 @@ class _Exchange:
 
     def __init__(self, pipes: StandardPipes, data: memoryview, limit: int) -> None:
         self._pipes = pipes
-        self._pending = data
+        self._pending = pipes.begin(data)
         self._limit = limit
         self.stdout, self.stderr = bytearray(), bytearray()
         self.truncated = False
-        if data:
-            os.set_blocking(pipes.stdin, False)
-        else:
-            pipes.close_stdin()
 
     def register(self, poller: select.poll) -> None:
         """Add the descriptors that are still open."""
-        if self._pipes.stdin >= 0:
-            poller.register(self._pipes.stdin, select.POLLOUT)
-        for fd in (self._pipes.stdout, self._pipes.stderr):
-            if fd >= 0:
-                poller.register(fd, select.POLLIN)
+        self._pipes.register(poller)
 
     def go_on(self, ready: set[int]) -> None:
         """Write and read a piece where it is possible."""
         if self._pipes.stdin in ready:
-            try:
-                self._pending = self._pending[os.write(self._pipes.stdin, self._pending[:_CHUNK]) :]
-            except BlockingIOError:
-                pass
-            except BrokenPipeError:
-                self._pending = memoryview(b"")  # nobody reads it any more
-            if not self._pending:
-                self._pipes.close_stdin()
+            self._pending = self._pipes.feed(self._pending)
         for name, kept in (("stdout", self.stdout), ("stderr", self.stderr)):
             if getattr(self._pipes, name) in ready and not self._read(name, kept, _CHUNK):
                 self._pipes.close_output(name)

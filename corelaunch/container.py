@@ -80,8 +80,7 @@ class Container(Control):
             from .state.lock import read_holder
 
             # Whoever holds one of an earlier boot is deleting it.
-            earlier = ledger.begin.get("boot_id", procfs.boot_id()) != procfs.boot_id()
-            return "creating" if read_holder(self._directory) and not earlier else "stopped"
+            return "creating" if read_holder(self._directory) and procfs.is_this_boot(ledger.begin) else "stopped"
         if not _alive(handle):
             return "stopped"
         if self.frozen:
@@ -90,6 +89,11 @@ class Container(Control):
 
     def _catch_up(self) -> Ledger:
         return self._ledger.catch_up(*journal_file.read_records(self._directory, self._ledger.offset))
+
+    @property
+    def exit_status(self) -> int:
+        """How its init ended, as :meth:`Process.wait` tells it; -1 if we have not waited for it."""
+        return self._init.exit_status if self._init is not None else -1
 
     @property
     def process(self) -> Process:

@@ -8,7 +8,7 @@ is installed again, ``gc`` tells it and removes the rest.
 from __future__ import annotations
 
 from . import teardown
-from .errors import CorelaunchError, PluginError, WrongStatus
+from .errors import CorelaunchError, PluginError
 from .moments import tell
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def before(runtime: Runtime, container: Container, book: Book, *, force: bool) -
         except CorelaunchError as error:
             runtime.log("warning", str(error))
     present, _ = _present(runtime, book)
-    more = {"plugins": present, "exit_status": _exit_status(container)}
+    more = {"plugins": present, "exit_status": container.exit_status}
     tell(runtime.registry, runtime.log, book.container_id, book.ledger, "stopped", **more)
     return True
 
@@ -58,20 +58,12 @@ def after(runtime: Runtime, book: Book) -> bool:
     return not missing
 
 
-def _exit_status(container: Container) -> int:
-    """How its init ended, -1 if we have not waited for it."""
-    try:
-        return container.process.exit_status
-    except WrongStatus:
-        return -1
-
-
 def _present(
     runtime: Runtime, book: Book
 ) -> tuple[list[tuple[str, str]], list[tuple[tuple[str, str], PluginError]]]:
     """The plugins that are to be told and can be, and the others with the reason."""
     present, missing = [], []
-    for name, made_by in book.ledger.lifecycle if book.ledger.owed is None else book.ledger.owed:
+    for name, made_by in book.ledger.untold:
         try:
             runtime.registry.lifecycle(name, made_by=made_by)
         except PluginError as error:

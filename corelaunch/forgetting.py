@@ -34,7 +34,7 @@ def forget(container: Container, plugins: Sequence[str]) -> list[str]:
         return []
     try:
         keys = [_key(book, word) for word in plugins]
-        same_boot = book.ledger.begin.get("boot_id", procfs.boot_id()) == procfs.boot_id()
+        same_boot = procfs.is_this_boot(book.ledger.begin)
         if same_boot:
             _kill_in_cgroups(book.ledger, keys)  # first: it thaws those that are paused
             for process in reversed(book.ledger.processes):
@@ -50,7 +50,7 @@ def _key(book: Book, word: str) -> str:
     """KIND:NAME of the plugin that a word means, which may leave the kind out."""
     ledger = book.ledger
     known = [f"{placed.kind}:{placed.name}" for placed in ledger.placements.values()]
-    known += [f"lifecycle:{name}" for name, _ in (ledger.lifecycle if ledger.owed is None else ledger.owed)]
+    known += [f"lifecycle:{name}" for name, _ in ledger.untold]
     kind, colon, name = word.partition(":")
     key = f"{kind.replace('-', '_')}:{name}"
     found = {one for one in known if one == key or (not colon and one.partition(":")[2] == word)}
@@ -71,7 +71,7 @@ def _left_behind(ledger: Ledger, keys: Sequence[str], *, same_boot: bool) -> Ite
             for effect in effects if same_boot else outliving(placed.kind, effects):
                 if _may_be_there(effect):
                     yield f"left behind by {owner} ({placed.distribution}): {effect.kind} {effect.name}"
-    for name, made_by in ledger.lifecycle if ledger.owed is None else ledger.owed:
+    for name, made_by in ledger.untold:
         if f"lifecycle:{name}" in keys:
             yield f"not told that container {ledger.begin['id']} is gone: lifecycle plugin {name!r} ({made_by})"
 

@@ -120,34 +120,43 @@ class StandardPipes:
         self.close_theirs()
         deadline = None if timeout is None else time.monotonic() + timeout
         output = {"stdout": bytearray(), "stderr": bytearray()}
-        pending = memoryview(data)
-        if self.stdin >= 0:
-            os.set_blocking(self.stdin, False)
-        if not data:
-            self.close_stdin()
+        pending = self.begin(data)
         while self.stdin >= 0 or self.stdout >= 0 or self.stderr >= 0:
             ready = self._poll(deadline, timeout)
             if self.stdin in ready:
-                pending = self._feed(pending)
+                pending = self.feed(pending)
             for name, taken in output.items():
                 if getattr(self, name) in ready:
                     self._drain(name, taken, limit)
         return bytes(output["stdout"]), bytes(output["stderr"])
 
-    def _poll(self, deadline: float | None, timeout: float | None) -> dict[int, int]:
-        poller = select.poll()
+    def begin(self, data: bytes | memoryview) -> memoryview:
+        """What is to be fed; stdin never blocks from here on, and is closed if that is nothing."""
+        if self.stdin >= 0:
+            os.set_blocking(self.stdin, False)
+        if not data:
+            self.close_stdin()
+        return memoryview(data)
+
+    def register(self, poller: select.poll) -> None:
+        """Add the descriptors that are still open."""
         if self.stdin >= 0:
             poller.register(self.stdin, select.POLLOUT)
         for fd in (self.stdout, self.stderr):
             if fd >= 0:
                 poller.register(fd, select.POLLIN)
+
+    def _poll(self, deadline: float | None, timeout: float | None) -> dict[int, int]:
+        poller = select.poll()
+        self.register(poller)
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         ready = dict(poller.poll(left))
         if not ready and timeout is not None:
             raise DeadlineExceeded("the process's streams are still open", why=f"after {timeout:g} s")
         return ready
 
-    def _feed(self, pending: memoryview) -> memoryview:
+    def feed(self, pending: memoryview) -> memoryview:
+        """Write a piece to stdin, which is writable, and close it behind the last one; what is left."""
         try:
             pending = pending[os.write(self.stdin, pending[:_CHUNK]) :]
         except BlockingIOError:

@@ -138,11 +138,11 @@ def _names(path: str, table: Mapping[str, Any], prefix: str, key: str) -> Sequen
 
 
 def _unknown(path: str, key: str) -> ConfigError:
-    from difflib import get_close_matches
+    from .spelling import nearest
 
     known = [f"{table}.{name}" if table else name for table, names in _KEYS.items() for name in names]
-    close = get_close_matches(key, known, 1) or [name for name in known if name.endswith(f".{key}")]
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(one for one in known if one not in _KEYS)}"
+    close = nearest(key, known) or next((name for name in known if name.endswith(f".{key}")), "")
+    hint = f"did you mean {close}?" if close else f"known: {', '.join(one for one in known if one not in _KEYS)}"
     return _wrong(path, key, "unknown key", hint)
 
 

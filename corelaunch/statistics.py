@@ -42,17 +42,19 @@ def collect(runtime: Runtime, container: Container) -> Statistics:
     from .backends import recall
 
     status = container.status
-    if status in ("creating", "deleting"):
-        raise WrongStatus("no figures yet", where=container.id, why=f"it is {status}")
-    cgroup, rdt, networks = None, {}, []
+    if status == "creating":
+        raise WrongStatus("no figures yet", where=container.id, why="it is creating")
+    cgroup: CgroupStats | None = None
+    rdt: Mapping[str, Any] = {}
+    networks: list[tuple[str, Mapping[str, int]]] = []
     for saved in container.ledger.placements.values():
         placed = recall(saved, runtime.registry)
         if "stats" not in placed.manager.features:
             continue
         if placed.kind == "cgroup_manager":
-            cgroup = _cgroup_figures(placed, stopped=status == "stopped")
+            cgroup = _figures(placed, stopped=status == "stopped")
         elif placed.kind == "rdt_manager":
-            rdt = placed.manager.stats(placed.placement)
+            rdt = _figures(placed, stopped=status == "stopped") or {}
         elif status != "stopped":  # its interfaces went with its network namespace
             try:
                 networks.append((placed.placement.container_name, placed.manager.stats(placed.placement)))
@@ -62,14 +64,14 @@ def collect(runtime: Runtime, container: Container) -> Statistics:
     return Statistics(cgroup, rdt, tuple(networks))
 
 
-def _cgroup_figures(placed: Placed, *, stopped: bool) -> CgroupStats | None:
+def _figures(placed: Placed, *, stopped: bool) -> Any:
+    """What the manager tells; None if it went with a container that has stopped."""
     try:
-        figures: CgroupStats = placed.manager.stats(placed.placement)
+        return placed.manager.stats(placed.placement)
     except KernelError as error:
         if stopped and is_gone(error):
             return None
         raise
-    return figures
 
 
 def watch(runtime: Runtime, container: Container, interval: float) -> Iterator[Statistics | None]:
@@ -93,11 +95,12 @@ def watch(runtime: Runtime, container: Container, interval: float) -> Iterator[S
                 due += interval * max(1, int((time.monotonic() - due) // interval) + 1)
                 try:
                     figures = collect(runtime, container)
-                except (WrongStatus, KernelError):
-                    if not container.pid:
-                        continue  # stopped meanwhile: its last OOM may still have to be told
-                    raise
-                yield figures
+                except KernelError:
+                    if container.pid:
+                        raise
+                    continue
+                if container.pid:  # or it has stopped meanwhile: its last OOM may still have to be told
+                    yield figures
     finally:
         memory.close()
 

@@ -48,7 +48,7 @@ def undo(book: Book, registry: Registry, log: Log, *, skip_missing: bool) -> Non
         TeardownError: some effects could not be undone; all others were, and the records of these stay.
         PluginError: a plugin is gone and ``skip_missing`` is not set; nothing was undone.
     """
-    same_boot = book.ledger.begin.get("boot_id", procfs.boot_id()) == procfs.boot_id()
+    same_boot = procfs.is_this_boot(book.ledger.begin)
     errors: list[Exception] = []
     backends = _recall_all(book, registry, log, errors, skip_missing=skip_missing)
     if same_boot:

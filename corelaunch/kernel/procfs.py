@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _LIMIT = 65536
 _STATE = 0
@@ -79,6 +84,12 @@ def status_fields(pid: int) -> dict[str, str]:
 def boot_id() -> str:
     """The random id of this boot: what a journal of another boot describes is gone (random(4))."""
     return _read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def is_this_boot(begin: Mapping[str, Any]) -> bool:
+    """Whether what a journal says at its beginning is of this boot; a journal that does not say it is taken to be."""
+    known = begin.get("boot_id")
+    return known is None or known == boot_id()
 
 
 def cgroups_of(pid: int | str) -> dict[str, str]:

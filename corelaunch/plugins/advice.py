@@ -74,7 +74,9 @@ def without_factory(kind: str, name: str, plugin: Any) -> PluginError:
         from .hooks import nearest
 
         why, hint = f"it does not implement {hook}", nearest(plugin)
-    return PluginError(f"plugin {name!r} is broken", where=kind.replace("_", " "), why=why, hint=hint)
+    from .registry import words_of
+
+    return PluginError(f"plugin {name!r} is broken", where=words_of(kind), why=why, hint=hint)
 
 
 def not_a_backend(kind: str, name: str, backend: Any) -> PluginError:

@@ -103,6 +103,11 @@ class Guarded:
         return f"<guarded {self._manager!r}>"
 
 
+def unguarded(backend: Any) -> Any:
+    """The backend itself, for who looks at it and does not call it."""
+    return backend._manager if type(backend) is Guarded else backend
+
+
 def _failed(owner: str, what: str, error: Exception) -> PluginError:
     why = f"{type(error).__name__}: {error}"
     return PluginError(f"plugin {owner} failed", where=what, why=why, plugin=owner)

@@ -117,15 +117,16 @@ def _api_of(entry: EntryPoint) -> int | None:
 
 def _misnamed(registry: Registry) -> list[Found]:
     """Entry points in a group that looks like ours and is none: discovery passes them over, and nobody would know."""
-    from difflib import get_close_matches
     from importlib.metadata import distributions
+
+    from ..spelling import nearest
 
     found = []
     for distribution in distributions(path=list(registry.places())):
         for entry in distribution.entry_points:
             if entry.group.startswith("corelaunch.") and entry.group not in GROUPS.values():
-                close = get_close_matches(entry.group, GROUPS.values(), 1)
-                hint = f'write [project.entry-points."{close[0] if close else next(iter(GROUPS.values()))}"]'
+                close = nearest(entry.group, GROUPS.values())
+                hint = f'write [project.entry-points."{close or next(iter(GROUPS.values()))}"]'
                 why = f"{entry.group} is no entry-point group of corelaunch"
                 label = (distribution.name or "?", distribution.version or "?")
                 place = str(distribution.locate_file(""))

@@ -12,7 +12,7 @@ from ..api import API_VERSION, HOOKIMPL_ATTRIBUTE, CgroupManager, NetworkStrateg
 from ..errors import CorelaunchError, PluginError
 from ..hookspecs import DEPRECATED, FACTORIES
 from .discovery import EntryPoint, check_code, check_trusted, find, find_made_by, plugin_directories
-from .guard import Guard, Guarded, no_log
+from .guard import Guard, Guarded, no_log, unguarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Registry:
         key = (kind, name)
         if key not in self._modules:
             entry = self._entry(kind, name, made_by)
-            owner = f"{_words(kind)} {name!r}"
+            owner = f"{words_of(kind)} {name!r}"
             self._modules[key] = self._remember(key, lambda: self.guard(owner, "import", _import, entry))
         return self._modules[key]
 
@@ -175,13 +175,13 @@ class Registry:
 
             both = " and ".join(entry.label for entry in entries)
             raise PluginError(
-                f"two plugins are called {name!r}", where=_words(kind), why=both, hint=between(entries)
+                f"two plugins are called {name!r}", where=words_of(kind), why=both, hint=between(entries)
             )
         if not entries:
             package = made_by or USUAL.get((kind, name), "")
             installed = ", ".join(self.names(kind)) or "none"
             raise PluginError(
-                f"no {_words(kind)} called {name!r} is installed",
+                f"no {words_of(kind)} called {name!r} is installed",
                 why=f"installed: {installed}",
                 hint=f"pip install {_requirement(package)}" if package else "see corelaunch plugins",
             )
@@ -222,13 +222,14 @@ def check_claims(kind: str, name: str, backend: Any) -> None:
     Raises:
         PluginError: see above.
     """
+    features, itself = backend.features, unguarded(backend)
     for feature, methods in METHODS[kind].items():
-        if feature in backend.features:
+        if feature in features:
             for method in methods:
-                if lacks(kind, backend, method):
+                if lacks(kind, itself, method):
                     from .advice import claims_in_vain
 
-                    raise claims_in_vain(name, backend, feature, method)
+                    raise claims_in_vain(name, itself, feature, method)
 
 
 def find_hook(plugin: Any, hook: str) -> Any:
@@ -280,7 +281,8 @@ def _import(entry: EntryPoint) -> Any:
     return plugin
 
 
-def _words(kind: str) -> str:
+def words_of(kind: str) -> str:
+    """A kind of plugin as people call it."""
     return "lifecycle plugin" if kind == "lifecycle" else kind.replace("_", " ").replace("rdt", "RDT")
 
 

@@ -80,7 +80,7 @@ class TracingWatchdog(Watchdog):
 def _as_owner(label: str) -> str:
     """A plugin as journals and steps name it: "cgroup_manager:cgroupfs" of "cgroup manager 'cgroupfs'"."""
     words, quote, name = label.removesuffix("'").partition(" '")
-    return f"{words.removesuffix(' plugin').replace(' ', '_')}:{name}" if quote else label
+    return f"{words.removesuffix(' plugin').replace(' ', '_').lower()}:{name}" if quote else label
 
 
 def _timed(tell: Callable[[str], None], owner: str, what: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from difflib import get_close_matches
 
 from .. import __version__
 from ..errors import KernelError, UsageError
 from ..hookspecs import GROUPS
 from ..plugins.registry import USUAL
+from ..spelling import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def check_kind(word: str) -> str:
     kind = word.replace("-", "_")
     if kind in GROUPS:
         return kind
-    close = get_close_matches(kind, GROUPS, 1)
+    close = nearest(kind, GROUPS)
     kinds = ", ".join(kind.replace("_", "-") for kind in GROUPS)
-    hint = f"did you mean {close[0].replace('_', '-')}?" if close else ""
+    hint = f"did you mean {close.replace('_', '-')}?" if close else ""
     raise UsageError("no such kind of plugin", where=word, why=f"there are {kinds}", hint=hint)
 
 
@@ -91,9 +91,9 @@ def check_inner(kind: str, inner: str, registry: Registry) -> str:
         raise UsageError(f"a {_WORDS[kind][2]} cannot be built on another", where="--on", why=f"only {kinds} can")
     entries = {entry.name: entry.distribution for entry in registry.entries(kind)}
     if inner not in entries:
-        close = get_close_matches(inner, entries, 1)
+        close = nearest(inner, entries)
         why = f"installed are {', '.join(sorted(entries))}" if entries else "none is installed"
-        hint = f"did you mean {close[0]}?" if close else ""
+        hint = f"did you mean {close}?" if close else ""
         raise UsageError(f"no {_WORDS[kind][2]} called {inner!r} is installed", where="--on", why=why, hint=hint)
     return entries[inner]
 

@@ -7,7 +7,7 @@ from ..records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 _CLONE_NEWPID = 0x20000000  # clone(2)
@@ -73,6 +73,11 @@ class Ledger:
         self._forgotten: set[str] = set()
         for record in records:
             self.add(record)
+
+    @property
+    def untold(self) -> Sequence[tuple[str, str]]:
+        """The lifecycle plugins that have still to be told of the container's end: (name, distribution)."""
+        return self.lifecycle if self.owed is None else self.owed
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one record into account; an unknown kind is a later release's and is passed over."""

@@ -13,6 +13,7 @@ import pytest
 from corelaunch.api import CgroupRequest, cgroup_hierarchies
 from corelaunch.bootstrap.stdio import ProcessIO
 from corelaunch.errors import AlreadyExists, PluginError, Unsupported
+from corelaunch.plugins.guard import unguarded
 from corelaunch.plugins.registry import Registry
 from corelaunch.runtime import Runtime
 
@@ -42,7 +43,7 @@ def launch(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.delitem(sys.modules, "corelaunch_flat", raising=False)
         chosen = Runtime(runtime.root.path, cgroup_manager=name)
-        chosen.registry = runtime.registry = Registry([str(site), *sys.path])
+        chosen.registry = runtime.registry = Registry([str(site), *sys.path], guard=chosen.guard)
         return chosen
 
     return make
@@ -124,7 +125,7 @@ def test_a_member_that_a_manager_of_some_limits_does_not_take_is_refused_before_
         config["linux"]["resources"] = {"pids": {"limit": 5}, "cpu": {}, "memory": {"limit": 1 << 30}}
 
     runtime = launch("flat")
-    cls = type(runtime.registry.load("cgroup_manager", "flat"))
+    cls = type(unguarded(runtime.registry.load("cgroup_manager", "flat")))
     cls.features, cls.limits_of, cls.set_resources = frozenset({"limits"}), frozenset({"pids"}), lambda *_: None
     with pytest.raises(Unsupported, match=r"resources.memory: cgroup manager 'flat' does not claim limits of m"):
         runtime.plan("cl-cg-l1", str(bundle("true", change=change)))
@@ -164,7 +165,7 @@ def lost(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.delitem(sys.modules, "cl_lost", raising=False)
         chosen = Runtime(runtime.root.path, cgroup_manager=manager)
-        chosen.registry = runtime.registry = Registry([str(site), *sys.path])
+        chosen.registry = runtime.registry = Registry([str(site), *sys.path], guard=chosen.guard)
         return chosen
 
     return make

@@ -186,7 +186,7 @@ def corelaunch_network_strategy() -> NetworkStrategy:
 
 def _not_while_collecting(version: str, deadline: float) -> AbstractContextManager[object]:
     """A GC, which comes with version 1.1, could take away what an ADD has just given."""
-    if not cni_list.is_at_least(version, "1.1.0"):
+    if not cni_list.is_at_least(version, cni_list.FIRST_GC):
         return nullcontext()
     from . import cni_gc
 
@@ -195,7 +195,7 @@ def _not_while_collecting(version: str, deadline: float) -> AbstractContextManag
 
 def _ask_status(network: Mapping[str, Any], plugins: Sequence[Plugin], version: str, deadline: float) -> None:
     """STATUS, from version 1.1: a plugin that cannot do an ADD now says so before anything is made."""
-    if cni_list.is_at_least(version, "1.1.0"):
+    if cni_list.is_at_least(version, cni_list.FIRST_GC):
         for index, plugin in enumerate(plugins):
             plugin.call("STATUS", None, cni_list.configuration(network, index, version), deadline)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from corelaunch.api import Effect, NetworkPlacement, NetworkRequest
 
-#: The version that brought GC and STATUS.
-FIRST = "1.1.0"
 #: Seconds that all GCs of a network may take.
 _GC_SECONDS = 20.0
 
@@ -41,9 +39,10 @@ def collect(
         raise Unsupported("CNI network is not collected", where=network["file"], why="it says disableGC")
     plugins = [Plugin(plugin["type"], placement.options["path"]) for plugin in network["plugins"]]
     version = cni_attachment.negotiate(network, plugins, deadline)
-    if version != FIRST:
-        mute = [plugin.kind for plugin in plugins if FIRST not in plugin.versions(deadline)]
-        why = f"GC came with {FIRST}, which is not spoken by {', '.join(mute) or 'the file (cniVersion, cniVersions)'}"
+    if not cni_list.is_at_least(version, cni_list.FIRST_GC):
+        mute = [plugin.kind for plugin in plugins if cni_list.FIRST_GC not in plugin.versions(deadline)]
+        who = ", ".join(mute) or "the file (cniVersion, cniVersions)"
+        why = f"GC came with {cni_list.FIRST_GC}, which is not spoken by {who}"
         raise Unsupported("CNI network cannot be collected", where=network["file"], why=why)
     errors: list[CorelaunchError] = []
     with Lock(deadline):

@@ -102,6 +102,10 @@ def has_capability(plugin: Mapping[str, Any], capability: str) -> bool:
     return bool(plugin.get("capabilities", {}).get(capability))
 
 
+#: The version that brought GC and STATUS.
+FIRST_GC = "1.1.0"
+
+
 def is_at_least(version: str, wanted: str) -> bool:
     """Whether a version of ours is that or a newer one."""
     return VERSIONS.index(version) >= VERSIONS.index(wanted)
