@@ -44,7 +44,8 @@ def run(call: Call) -> int:
 
 def readable(rows: Iterable[Mapping[str, str]], screen: Screen) -> str:
     """The table; reasons are never cut, they go on below."""
-    from .tables import GREEN, RED, WRAP, YELLOW, Column, table
+    from .display import GREEN, RED, YELLOW
+    from .tables import WRAP, Column, table
 
     columns = (
         Column("ID", gives_way=2, least=12),

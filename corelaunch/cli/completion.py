@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .manual import PROGRAM
 from .options import FLAG, Option
+from .top_table import ORDERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _CHOICES = {
     "format": "table json",
     "log-format": "text json",
     "rootless": "true false auto",
-    "sort": "cpu memory pids io network oom age id",
+    "sort": " ".join(ORDERS),
 }
 
 _SIGNALS = "TERM KILL HUP INT QUIT USR1 USR2 STOP CONT WINCH"

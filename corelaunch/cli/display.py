@@ -9,6 +9,10 @@ from __future__ import annotations
 
 ELLIPSIS = "…"
 
+#: What :func:`painted` paints with (SGR).
+BOLD, DIM = "1", "2"
+RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN, WHITE = "31", "32", "33", "34", "35", "36", "37"
+
 #: Vowels and final consonants of Hangul: they take no column of their own after the letter that they complete.
 _JAMO = range(0x1160, 0x1200)
 
@@ -82,6 +86,11 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Text with blanks behind it, or before it, up to ``columns``."""
     blanks = " " * (columns - width(text))
     return blanks + text if right else text + blanks
+
+
+def painted(text: str, colour: str) -> str:
+    """Text in one of the colours above; as it is if either is "". To be measured and cut before that."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if text and colour else text
 
 
 def _beginning(text: str, columns: int) -> str:

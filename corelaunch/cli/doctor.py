@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ..doctor import Check
     from .screen import Screen
 
-_COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
-
 
 def run(call: Call) -> int:
     """Print every check; the exit code is 1 if one of them fails."""
@@ -42,24 +40,25 @@ def lines(checks: list[Check], screen: Screen) -> Iterator[str]:
 
     What does not fit a terminal goes on below: nothing of it may be lost.
     """
-    from .display import pad, visible
+    from .display import BOLD, GREEN, RED, YELLOW, pad, painted, visible, width
 
+    colours = {"ok": GREEN, "warn": YELLOW, "fail": RED}
     clean = visible if screen.is_terminal else str
     group = ""
-    width = max((len(check.name) for check in checks), default=0)
+    names = max((width(clean(check.name)) for check in checks), default=0)
     for check in checks:
         if check.group != group:
             group = check.group
-            yield f"\x1b[1m{clean(group)}\x1b[0m" if screen.colours else clean(group)
+            yield painted(clean(group), BOLD) if screen.colours else clean(group)
         status = check.status.ljust(4)
         if screen.colours:
-            status = f"\x1b[{_COLOURS[check.status]}m{status}\x1b[0m"
-        indent = " " * (10 + width)
-        first, *more = _folded(clean(check.text), screen, 10 + width)
-        yield f"  {status}  {pad(clean(check.name), width)}  {first}"
+            status = painted(status, colours[check.status])
+        indent = " " * (10 + names)
+        first, *more = _folded(clean(check.text), screen, 10 + names)
+        yield f"  {status}  {pad(clean(check.name), names)}  {first}"
         yield from (f"{indent}{line}" for line in more)
         if check.hint and check.status != "ok":
-            first, *more = _folded(clean(check.hint), screen, 13 + width)
+            first, *more = _folded(clean(check.hint), screen, 13 + names)
             yield f"{indent}-> {first}"
             yield from (f"{indent}   {line}" for line in more)
 

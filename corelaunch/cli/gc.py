@@ -24,8 +24,9 @@ def run(call: Call) -> int:
     if call.options["json"]:
         write_json([{"id": container_id, "outcome": text} for container_id, text in outcome])
     elif outcome:
+        from .display import GREEN
         from .screen import screen_of
-        from .tables import GREEN, WRAP, Column, table
+        from .tables import WRAP, Column, table
 
         done = {"removed": GREEN, "collected": GREEN}
         columns = Column("ID", gives_way=2, least=12), Column("OUTCOME", gives_way=1, least=24, fit=WRAP, colours=done)

@@ -30,7 +30,8 @@ def run(call: Call) -> int:
 
 def readable(rows: Iterable[Found], screen: Screen) -> str:
     """The table; reasons are never cut, they go on below."""
-    from .tables import GREEN, RED, WRAP, YELLOW, Column, table
+    from .display import GREEN, RED, YELLOW
+    from .tables import WRAP, Column, table
 
     health = {"ok": GREEN, "slow": YELLOW, "deprecated": YELLOW, "doubtful": YELLOW, "broken": RED}
     columns = (

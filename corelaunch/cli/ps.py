@@ -37,13 +37,13 @@ def run(call: Call) -> int:
 def readable(lines: Sequence[str], screen: Screen) -> str:
     """The lines of ps. A terminal does not act upon what a process calls itself, and each takes one line of it."""
     if screen.is_terminal:
-        from .display import cut, visible
+        from .display import BOLD, cut, painted, visible
 
         lines = [visible(line) for line in lines]
         if screen.columns:
             lines = [cut(line, screen.columns) for line in lines]
         if screen.colours:
-            lines = [f"\x1b[1m{lines[0]}\x1b[0m", *lines[1:]]
+            lines = [painted(lines[0], BOLD), *lines[1:]]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..records import Record
-from .display import cut, cut_beginning, pad, visible, width, wrap
+from .display import BOLD, DIM, GREEN, YELLOW, cut, cut_beginning, pad, painted, visible, width, wrap
 from .screen import PIPE
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ END, BEGINNING, WRAP = "end", "beginning", "wrap"
 
 _NARROW_GAP = 2
 
-GREEN, YELLOW, RED, BOLD, DIM = "32", "33", "31", "1", "2"
 HEADER = BOLD
 
 #: Of the states that a container may be in.
@@ -131,7 +130,7 @@ def _colour(cell: str, column: Column) -> str:
 
 def _coloured(text: str, colour: str) -> str:
     bare = text.strip(" ")
-    if not colour or not bare:
+    if not bare:
         return text
     before, _, after = text.partition(bare)
-    return f"{before}\x1b[{colour}m{bare}\x1b[0m{after}"
+    return f"{before}{painted(bare, colour)}{after}"

@@ -10,6 +10,7 @@ from ..errors import UsageError
 from .command import Call, Command, report
 from .options import FLAG, Option
 from .output import write, write_json
+from .top_table import ORDERS, ordered, rows_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from ..usage import Usage
 
-#: Names of the orders; those of :mod:`corelaunch.cli.top_table`, which the help need not import.
-_ORDERS = "cpu memory pids io network oom age id".split()
-
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
 
 
@@ -28,14 +26,13 @@ def run(call: Call) -> int:
     """Show it: on the whole terminal until somebody ends it, or once, or as JSON."""
     interval = _interval(call.options["interval"])
     order = call.options["sort"]
-    if order not in _ORDERS:
-        raise UsageError("invalid --sort", where=order, hint=f"use one of {', '.join(_ORDERS)}")
+    if order not in ORDERS:
+        raise UsageError("invalid --sort", where=order, hint=f"use one of {', '.join(ORDERS)}")
     once = call.options["once"] or not (call.options["json"] or _has_whole_terminal())
     if call.options["json"]:
         return _print(call, interval, order, 1 if once else -1)
     if once:
         from .screen import screen_of
-        from .top_table import ordered, rows_table
 
         sample = next(samples(call, interval))
         write(rows_table(ordered(sample["containers"], order), time.time(), screen_of()))
@@ -46,10 +43,7 @@ def run(call: Call) -> int:
 
 
 def _interval(text: str) -> float:
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() and text.isascii() else 0.0
-    except ValueError:
-        seconds = 0.0
+    seconds = float(text) if text.replace(".", "", 1).isdigit() and text.isascii() else 0.0
     if not _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
         raise UsageError(
             "invalid --interval", where=text, hint=f"use seconds from {_LEAST_SECONDS:g} to {_MOST_SECONDS:g}"
@@ -100,8 +94,6 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(call: Call, interval: float, order: str, count: int) -> int:
-    from .top_table import ordered
-
     for sample in samples(call, interval):
         write_json({**sample, "containers": ordered(sample["containers"], order)})
         count -= 1
@@ -131,7 +123,7 @@ container is said in its row.""",
     run,
     (
         Option("interval", "seconds between two looks", default="1", metavar="seconds"),
-        Option("sort", f"order: {', '.join(_ORDERS)}", default="cpu", metavar="order"),
+        Option("sort", f"order: {', '.join(ORDERS)}", default="cpu", metavar="order"),
         Option("once", "print one table, after one interval", FLAG),
         Option("json", "print JSON, an object a line for each interval", FLAG),
     ),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .display import cut, visible, width
+from .display import BOLD, DIM, cut, painted, visible, width
 from .quantities import age, size
 from .screen import PIPE
-from .tables import BOLD, DIM, STATUS_COLOURS, Column, table
+from .tables import STATUS_COLOURS, Column, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,4 +179,4 @@ def _keys() -> str:
 
 
 def _bold(text: str, screen: Screen) -> str:
-    return f"\x1b[{BOLD}m{text}\x1b[0m" if screen.colours else text
+    return painted(text, BOLD) if screen.colours else text

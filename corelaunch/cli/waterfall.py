@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..records import Record
 from ..trace import IMPORT
-from .display import cut, pad, visible
+from .display import BLUE, BOLD, CYAN, DIM, GREEN, MAGENTA, RED, WHITE, YELLOW, cut, pad, painted, visible
 from .display import width as columns_of
 from .trace_account import (
     END,
@@ -43,14 +43,13 @@ _QUICK = ("state", "kill", "start", "delete")
 #: Columns: in front of a name, for numbers, of the narrowest bar; the start gives way on narrow terminals.
 _GUTTER, _NUMBER, _LEAST_BAR, _NARROW = 2, 9, 8, 60
 
-_BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
 _COLOURS: Mapping[str, str] = {
-    STEP: "34",
-    PLUGIN: "35",
-    WAIT: "36",
-    HOOKS: "32",
-    IMPORTS: "37",
-    **dict.fromkeys((RUNS, START, GAP, END), _DIM),
+    STEP: BLUE,
+    PLUGIN: MAGENTA,
+    WAIT: CYAN,
+    HOOKS: GREEN,
+    IMPORTS: WHITE,
+    **dict.fromkeys((RUNS, START, GAP, END), DIM),
 }
 
 
@@ -90,28 +89,28 @@ def waterfall(verb: TracedVerb, width: int, *, unicode: bool = True, colours: bo
     shown = [row for row in found if row.duration >= whole * _SMALLEST or not _is_incidental(row)]
     page = _Page(max(width, 40), marks, whole, colours=colours)
     page.fit([_label(row) for row in shown], _Scale(found))
-    lines = [page.paint(page.fitted(text, page.width), _BOLD) for text in _head(verb)]
+    lines = [page.paint(page.fitted(text, page.width), BOLD) for text in _head(verb)]
     lines.append(page.header())
     first, failures = slowest(shown), failed_path(shown)
     for row in shown:
         mark, colour = " ", _COLOURS[row.kind]
         if any(row is failure for failure in failures[-1:]):
-            mark, colour = marks.failed, _RED
+            mark, colour = marks.failed, RED
         elif row is first:
-            mark, colour = marks.slowest, _YELLOW
+            mark, colour = marks.slowest, YELLOW
         lines.append(page.line(mark, row, colour))
     lines += page.summary(found)
     if verb.cpu_us is not None:
-        lines.append(page.note(" ", f"CPU time, also of children that ended: {page.amount(verb.cpu_us)}", _DIM))
+        lines.append(page.note(" ", f"CPU time, also of children that ended: {page.amount(verb.cpu_us)}", DIM))
     if first is not None:
-        lines.append(page.note(marks.slowest, f"slowest: {_name(first)}, {page.amount(first.own)} of its own", _YELLOW))
+        lines.append(page.note(marks.slowest, f"slowest: {_name(first)}, {page.amount(first.own)} of its own", YELLOW))
     if failures:
         path = f" {marks.within} ".join(map(_name, failures))
-        lines.append(page.note(marks.failed, f"failed: {path} ({visible(failures[-1].failed)})", _RED))
+        lines.append(page.note(marks.failed, f"failed: {path} ({visible(failures[-1].failed)})", RED))
     if verb.verb in _QUICK:
-        lines.append(page.note(" ", f"without a trace, {verb.verb} does not need Python", _DIM))
+        lines.append(page.note(" ", f"without a trace, {verb.verb} does not need Python", DIM))
     if verb.forgotten:
-        lines.append(page.note(" ", f"{verb.forgotten} steps before the first were forgotten", _DIM))
+        lines.append(page.note(" ", f"{verb.forgotten} steps before the first were forgotten", DIM))
     return lines
 
 
@@ -147,14 +146,14 @@ class _Page:
     def header(self) -> str:
         """The line above the columns."""
         start = "start".rjust(_NUMBER) if self._starts else ""
-        return self.paint(f"  {'step'.ljust(self._names)}{start}{self._unit.rjust(_NUMBER)}".rstrip(), _BOLD)
+        return self.paint(f"  {'step'.ljust(self._names)}{start}{self._unit.rjust(_NUMBER)}".rstrip(), BOLD)
 
     def line(self, mark: str, row: Row, colour: str) -> str:
         """The line of a row."""
         name = pad(self.fitted(_label(row), self._names), self._names)
         start = self._number(row.start).rjust(_NUMBER) if self._starts else ""
         text = f"{mark} {name}{start}{self._number(row.duration).rjust(_NUMBER)}"
-        if colour in (_RED, _YELLOW, _DIM):
+        if colour in (RED, YELLOW, DIM):
             text = self.paint(text, colour)
         return f"{text} {self.paint(self._bar(row), colour)}".rstrip()
 
@@ -168,7 +167,7 @@ class _Page:
             percent = f"{100 * amount / self._whole:.0f} %" if self._whole else ""
             label = pad(self.fitted(visible(name), names), names)
             text = f"  {label}{self._number(amount).rjust(_NUMBER)}{percent.rjust(7)}"
-            lines.append(self.paint(text, _BOLD) if name == "total" else text)
+            lines.append(self.paint(text, BOLD) if name == "total" else text)
         return lines
 
     def note(self, mark: str, text: str, colour: str) -> str:
@@ -188,7 +187,7 @@ class _Page:
 
     def paint(self, text: str, colour: str) -> str:
         """Text in a colour, where there are colours."""
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours and text else text
+        return painted(text, colour) if self._colours else text
 
     def _number(self, microseconds: int) -> str:
         return f"{microseconds / self._divisor:.2f}"

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from corelaunch import doctor
+from corelaunch.cli.display import width
 from corelaunch.cli.doctor import lines
 from corelaunch.cli.main import main
 from corelaunch.cli.screen import Screen
@@ -263,6 +264,16 @@ def test_the_table_has_groups_statuses_and_remedies() -> None:
     text = "\n".join(lines(checks, Screen()))
     assert text == "one\n  ok    a       fine\n  fail  longer  bad\n                -> mend it"
     assert "\x1b[31mfail" in "".join(lines(checks, Screen(colours=True)))
+
+
+def test_what_was_found_stands_in_one_column_whatever_the_names_are_made_of() -> None:
+    names = ["plain", "\u5e45\u5e83\u3044", "e\u0301", "\x1b[31m"]
+    checks = [Check("one", name, "ok", "fine") for name in names]
+    for screen in (Screen(), Screen(True, 80)):
+        _, *found = lines(checks, screen)
+        assert len({width(line.partition("fine")[0]) for line in found}) == 1, found
+    padding = [line for line in lines([Check("one", "\x1b", "ok", "fine")], Screen(True, 80))][1]
+    assert padding == "  ok    \\x1b  fine"
 
 
 def test_json_and_the_exit_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

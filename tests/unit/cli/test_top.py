@@ -75,7 +75,6 @@ def test_the_greatest_come_first_what_is_not_known_last_and_equals_by_id(order: 
         row("a", pids=4, cpu_percent=0.5, read_bytes_per_s=1.0, written_bytes_per_s=1.0),
     ]
     assert " ".join(one["id"] for one in ordered(rows, order)) == ids
-    assert set(ORDERS) == set(top._ORDERS)
 
 
 def test_keys_are_different_letters_and_none_quits() -> None:
