@@ -28,6 +28,7 @@ _ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "for an ordinary user: where the state is"),
     ("CORELAUNCH_TRACE_PLUGINS", "1: tell stderr of each call of a plugin, with its time"),
     ("NO_COLOR, TERM", "not empty, dumb: no colours on a terminal"),
+    ("LC_ALL, LC_CTYPE, LANG", "the encoding of the first that is set: trace draws with Unicode where it is UTF-8"),
     ("NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID", "as sd_notify(3) and sd_listen_fds(3) say"),
 )
 
